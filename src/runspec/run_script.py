@@ -1,0 +1,89 @@
+"""The `run` script of a job bundle: finds a Python for the bundle's launcher and hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+RUN_SCRIPT = r"""#!/bin/sh
+# Runs the recipe in this folder. `./run --help` says how.
+
+versions='{versions}' # the Pythons that launcher.pex was made for
+
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    exit 2
+}
+
+fits() {
+    "$1" -I -S -c 'import sys
+sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1].split())' \
+        "$versions" </dev/null >/dev/null 2>&1
+}
+
+look_in() {
+    for version in $versions; do
+        python=$1/python$version
+        [ -x "$python" ] && fits "$python" && return 0
+    done
+    for name in python3 python; do
+        python=$1/$name
+        [ -x "$python" ] && fits "$python" && return 0
+    done
+    return 1
+}
+
+find_python() {
+    separators=$IFS
+    IFS=:
+    set -f
+    # shellcheck disable=SC2086 # split at colons, on purpose
+    set -- $PATH
+    set +f
+    IFS=$separators
+    for folder in "$@" \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin \
+        "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}"/*/bin \
+        /usr/local/bin /opt/homebrew/bin /usr/bin; do
+        look_in "$folder" && return 0
+    done
+    return 1
+}
+
+# The folder of this file, also when it was called through a symbolic link.
+here=$0
+while [ -L "$here" ]; do
+    link=$(readlink "$here")
+    case $link in
+    /*) here=$link ;;
+    *) here=$(dirname -- "$here")/$link ;;
+    esac
+done
+here=$(CDPATH='' cd -- "$(dirname -- "$here")" && pwd -P) || fail "cannot find the folder of $0"
+
+# What another Python or PEX left behind would reach into the launcher's own.
+unset PYTHONHOME PYTHONPATH PEX_INTERPRETER PEX_MODULE PEX_SCRIPT PEX_PYTHON PEX_PYTHON_PATH
+
+if [ -n "$RUNSPEC_LAUNCHER_PYTHON" ]; then
+    python=$RUNSPEC_LAUNCHER_PYTHON
+    problem="RUNSPEC_LAUNCHER_PYTHON=$python is no Python $versions that runs"
+    fits "$python" || fail "$problem; unset it or name another"
+else
+    problem="no Python $versions on PATH, in pyenv, in uv or in the usual folders"
+    fix="install one (uv python install ${versions%% *}) or set RUNSPEC_LAUNCHER_PYTHON to its path"
+    find_python || fail "$problem; $fix"
+fi
+
+exec "$python" "$here/launcher.pex" recipe "$here" "$@"
+"""
+
+
+def run_script(versions: Sequence[str]) -> str:
+    """The text of a bundle's `run` script.
+
+    Args:
+        versions: the Python versions that its launcher works with, such as `3.11`, best first.
+
+    Returns:
+        A POSIX shell script; it must be made executable.
+    """
+    return RUN_SCRIPT.replace("{versions}", " ".join(versions))
