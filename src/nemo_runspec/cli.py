@@ -1,0 +1,178 @@
+"""The command line: `nemo-runspec recipe BUNDLE …`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from nemo_runspec.exceptions import NemoRunspecError, UsageError
+from nemo_runspec.version import VERSION
+from runspec import OPTIONS, ArgumentsError, Option, RunspecError, parse_arguments
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+_HELP = """\
+usage: nemo-runspec COMMAND …
+
+commands:
+  recipe BUNDLE [options] [key=value …] [arguments of the script]
+                  run the recipe of a job bundle (a folder that `pants package` makes)
+
+options:
+  -h, --help      this page; `nemo-runspec recipe BUNDLE --help` for a recipe's own
+  --version       the version
+"""
+
+_RECIPE_HELP = """\
+usage: {command} [options] [key=value …] [arguments of the script] [-- arguments of the script]
+
+{title}
+
+options, before or after the rest:
+{options}
+
+key=value changes the config (train.lr=1e-4), +key=value adds a key that it does not have.
+All else goes to the script, and so does everything after --.
+
+configs in {config_dir}:
+{configs}
+
+profiles in {env_file}:
+{profiles}
+
+examples:
+  {command} --dry-run
+  {command} --config {config} some.key=value
+  {command} --profile {profile} -- --an-option-of-the-script
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: the arguments; default: those of this process.
+
+    Returns:
+        The exit code: the job's own; 2 after bad input, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except (NemoRunspecError, RunspecError) as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{place}")
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_HELP, end="")
+        return 0 if arguments else EXIT_BAD_INPUT
+    if arguments[0] == "--version":
+        print(f"nemo-runspec {VERSION}")
+        return 0
+    command = _COMMANDS.get(arguments[0])
+    if command is None:
+        from nemo_runspec._names import hint
+
+        kind = "option" if arguments[0].startswith("-") else "command"
+        known = [*_COMMANDS, "--help", "--version"]
+        raise UsageError(f"unknown {kind} {arguments[0]!r}; {hint(arguments[0], known)}")
+    return command(arguments[1:])
+
+
+def _recipe(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(_HELP, end="")
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        raise UsageError("recipe needs a job bundle: nemo-runspec recipe BUNDLE [options]")
+    folder, argv = Path(arguments[0]), arguments[1:]
+    try:
+        parsed = parse_arguments(argv)
+    except ArgumentsError as error:
+        raise UsageError(str(error)) from error
+    if parsed.help:
+        print(_recipe_help(folder), end="")
+        return 0
+    # Not at the top: this brings OmegaConf, which the help does without.
+    from nemo_runspec.cli_context import GlobalContext
+    from nemo_runspec.recipe import run_recipe
+
+    ctx = GlobalContext(
+        config=parsed.config,
+        run=parsed.run,
+        batch=parsed.batch,
+        dry_run=parsed.dry_run,
+        stage=parsed.stage,
+        force_squash=parsed.force_squash,
+        dotlist=list(parsed.dotlist),
+        passthrough=list(parsed.passthrough),
+    )
+    return run_recipe(folder, ctx, argv)
+
+
+def _recipe_help(folder: Path) -> str:
+    from nemo_runspec.bundles import read_bundle
+    from nemo_runspec.env import (
+        ENV_FILE_NAME,
+        ENV_FILE_VARIABLE,
+        find_env_file,
+        list_profiles,
+        load_env_file,
+    )
+
+    bundle = read_bundle(folder)
+    default = bundle.spec.config.default
+    configs = sorted(path.stem for path in bundle.config_dir.glob("*.y*ml"))
+    profiles = list_profiles(load_env_file())
+    return _RECIPE_HELP.format(
+        command=_typed_command(folder, bundle.document.recipe),
+        title=f"{bundle.spec.name or bundle.script.stem} ({bundle.document.recipe})",
+        options="\n".join(_option_line(option) for option in OPTIONS),
+        config_dir=bundle.config_dir,
+        configs=_listing(f"{c} (default)" if c == default else c for c in configs),
+        env_file=os.environ.get(ENV_FILE_VARIABLE) or find_env_file() or ENV_FILE_NAME,
+        profiles=_listing(profiles),
+        config=next((config for config in configs if config != default), default),
+        profile=profiles[0] if profiles else "PROFILE",
+    )
+
+
+def _typed_command(folder: Path, recipe: str) -> str:
+    """What a person types to get here."""
+    if "RUNSPEC_LAUNCHER_PYTHON" in os.environ:  # `pants run` says by this which Python to take
+        return f"pants run {recipe} --"
+    if (folder / "run").exists():
+        return shlex.quote(str(folder / "run"))
+    return f"nemo-runspec recipe {shlex.quote(str(folder))}"
+
+
+def _option_line(option: Option) -> str:
+    names = ", ".join(sorted(option.names, key=len))
+    return f"  {f'{names} {option.value}' if option.value else names:<30} {option.help}"
+
+
+def _listing(names: Iterable[str]) -> str:
+    return "\n".join(f"  {name}" for name in names) or "  none"
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {"recipe": _recipe}

@@ -1,0 +1,71 @@
+"""Running jobs: executors behind one small protocol, and the pieces they are made of.
+
+The names come from the modules of this package, each imported when one of its names is first
+used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nemo_runspec.execution.attach import attach
+    from nemo_runspec.execution.command import build_command, fill_template, processes_per_node
+    from nemo_runspec.execution.environment import build_env_vars
+    from nemo_runspec.execution.errors import ExecutionError
+    from nemo_runspec.execution.interpreter import find_interpreter, job_interpreter
+    from nemo_runspec.execution.local import LocalExecutor, execute_local
+    from nemo_runspec.execution.protocol import Executor, Handle, Job, Request, State, Status
+    from nemo_runspec.execution.registry import executor_names, get_executor
+    from nemo_runspec.execution.startup import (
+        get_startup_commands,
+        prepend_startup_to_cmd,
+        run_startup_commands_local,
+    )
+
+__all__ = [
+    "ExecutionError",
+    "Executor",
+    "Handle",
+    "Job",
+    "LocalExecutor",
+    "Request",
+    "State",
+    "Status",
+    "attach",
+    "build_command",
+    "build_env_vars",
+    "execute_local",
+    "executor_names",
+    "fill_template",
+    "find_interpreter",
+    "get_executor",
+    "get_startup_commands",
+    "job_interpreter",
+    "prepend_startup_to_cmd",
+    "processes_per_node",
+    "run_startup_commands_local",
+]
+
+_NAMES = {
+    "attach": ("attach",),
+    "command": ("build_command", "fill_template", "processes_per_node"),
+    "environment": ("build_env_vars",),
+    "errors": ("ExecutionError",),
+    "interpreter": ("find_interpreter", "job_interpreter"),
+    "local": ("LocalExecutor", "execute_local"),
+    "protocol": ("Executor", "Handle", "Job", "Request", "State", "Status"),
+    "registry": ("executor_names", "get_executor"),
+    "startup": ("get_startup_commands", "prepend_startup_to_cmd", "run_startup_commands_local"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULE_OF[name]}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,9 @@
+"""What can go wrong with running a job."""
+
+from __future__ import annotations
+
+from nemo_runspec.exceptions import NemoRunspecError
+
+
+class ExecutionError(NemoRunspecError):
+    """A job cannot be run: its command, its folder, its interpreter or its executor."""

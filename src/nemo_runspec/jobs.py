@@ -1,0 +1,102 @@
+"""Where jobs live on disk: the one place that knows the names of their files.
+
+<repository>/.runspec/jobs/
+  _bundles/<digest>/            what the jobs run, one copy per bundle
+  20260131-235959-nano3-train/  one job
+    job.yaml  train.yaml        the compiled configs
+    command.sh                  the command as it was started; secrets stand as $NAME
+    status.json                 its state, process ids and exit code
+    logs/job.log                standard output and error, in the order they were written
+    bin/python  bin/python3     the job's interpreter
+    output/                     RUNSPEC_OUTPUT_DIR
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from nemo_runspec.utils import find_repository_root
+
+_MAX_NAME = 100  # most filesystems end names at 255 bytes; the rest is time stamp and suffix
+
+
+@dataclass(frozen=True)
+class JobPaths:
+    """The files of one job.
+
+    Args:
+        folder: the job's folder, whether it exists yet or not.
+    """
+
+    folder: Path
+
+    @property
+    def job_config(self) -> Path:
+        return self.folder / "job.yaml"
+
+    @property
+    def train_config(self) -> Path:
+        return self.folder / "train.yaml"
+
+    @property
+    def command(self) -> Path:
+        return self.folder / "command.sh"
+
+    @property
+    def status(self) -> Path:
+        return self.folder / "status.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "logs" / "job.log"
+
+    @property
+    def bin(self) -> Path:
+        return self.folder / "bin"
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "output"
+
+
+def jobs_root(start: Path | None = None) -> Path:
+    """`.runspec/jobs` of the repository around `start` (default: the working directory).
+
+    Outside of any repository it is below `start` itself.
+    """
+    here = start or Path.cwd()
+    return (find_repository_root(here) or here.absolute()) / ".runspec" / "jobs"
+
+
+def bundle_copy(root: Path, digest: str) -> Path:
+    """Where the jobs below `root` keep the bundle with this digest."""
+    return root / "_bundles" / digest[:32]
+
+
+def plan_job_folder(name: str, root: Path, now: datetime | None = None) -> Path:
+    """The folder that a job of this name would get now; creates nothing."""
+    stamp = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:_MAX_NAME] or "job"
+    return root / f"{stamp}-{safe}"
+
+
+def create_job_folder(name: str, root: Path) -> Path:
+    """Creates a folder that no other job has, however many start in the same second.
+
+    Raises:
+        OSError: if the folder cannot be created.
+    """
+    planned = plan_job_folder(name, root)
+    root.mkdir(parents=True, exist_ok=True)
+    folder, n = planned, 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            n += 1
+            folder = planned.with_name(f"{planned.name}-{n}")
+        else:
+            return folder

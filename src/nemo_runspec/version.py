@@ -1,0 +1,3 @@
+"""The version of the library and its command line."""
+
+VERSION = "0.1.0"

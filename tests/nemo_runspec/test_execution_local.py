@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from nemo_runspec.execution.local import LocalExecutor
+from nemo_runspec.execution.protocol import Executor, State
+from nemo_runspec.execution.supervisor import find_process
+from nemo_runspec.jobs import JobPaths
+from tests.nemo_runspec.executor_contract import (
+    PATIENCE_SECONDS,
+    ExecutorContract,
+    make_job,
+    wait_for,
+)
+
+
+class TestLocalExecutor(ExecutorContract):
+    def make_executor(self) -> Executor:
+        return LocalExecutor()
+
+    def has_ended(self, pid: int) -> bool:
+        return find_process(pid) is None
+
+
+def test_a_job_whose_supervisor_was_killed(tmp_path: Path) -> None:
+    executor = LocalExecutor()
+    job = make_job(tmp_path, "import time; time.sleep(600)")
+    handle = executor.submit(executor.prepare(job), attached=False)
+    record = json.loads(JobPaths(job.folder).status.read_text())
+    os.kill(record["supervisor"]["pid"], signal.SIGKILL)
+    wait_for(lambda: find_process(record["supervisor"]["pid"]) is None, "the supervisor's end")
+    assert executor.status(handle).state is State.RUNNING
+    executor.cancel(handle)
+    status = executor.wait(handle, PATIENCE_SECONDS)
+    assert (status.state, status.exit_code) == (State.LOST, None)
+    assert find_process(record["job"]["pid"]) is None
+
+
+def test_a_recycled_process_number_is_not_believed(tmp_path: Path) -> None:
+    executor = LocalExecutor()
+    job = make_job(tmp_path, "")
+    handle = executor.submit(executor.prepare(job), attached=True)
+    executor.wait(handle, PATIENCE_SECONDS)
+    path = JobPaths(job.folder).status
+    record = json.loads(path.read_text())
+    ours = {"pid": os.getpid(), "started": "long ago"}
+    path.write_text(json.dumps({**record, "state": "running", "job": ours, "supervisor": ours}))
+    assert executor.status(handle).state is State.LOST
+    executor.cancel(handle)

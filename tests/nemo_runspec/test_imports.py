@@ -1,0 +1,80 @@
+"""Importing is cheap, and every name of the seeds is where they say."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from nemo_runspec.exceptions import (
+    ArtifactNotFoundError,
+    ArtifactVersionNotFoundError,
+    ConfigNotFoundError,
+    NemoRunspecError,
+)
+
+HEAVY = ("omegaconf", "yaml", "pydantic", "rich", "typer", "click")
+
+
+@pytest.mark.parametrize(
+    ("modules", "allowed"),
+    [
+        ("nemo_runspec, nemo_runspec._models, nemo_runspec._parser", ()),
+        ("nemo_runspec.config, nemo_runspec.env, nemo_runspec.display", ()),
+        ("nemo_runspec.cli_context, nemo_runspec.recipe_config, nemo_runspec.utils", ()),
+        ("nemo_runspec.config.loader, nemo_runspec.config.resolvers", ("omegaconf", "yaml")),
+    ],
+)
+def test_imports_bring_nothing_heavy(modules: str, allowed: tuple[str, ...]) -> None:
+    code = f"import sys, {modules}; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
+    )
+    assert set(done.stdout.split()).intersection(HEAVY) - set(allowed) == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("nemo_runspec", "parse Runspec RunspecRun RunspecConfig RunspecResources"),
+        (
+            "nemo_runspec.config",
+            "parse_config find_config_file load_config apply_dotlist_overrides build_job_config "
+            "extract_train_config generate_job_dir save_configs RecipeSettings "
+            "load_pydantic_config parse_config_and_overrides ResolverMode register_resolvers "
+            "register_resolvers_from_config register_auto_mount_resolver "
+            "register_manifest_resolver clear_artifact_cache get_git_mounts clear_git_mounts",
+        ),
+        ("nemo_runspec.config.loader", "parse_config build_job_config save_configs load_config"),
+        ("nemo_runspec.config.resolvers", "register_resolvers_from_config ResolverMode"),
+        ("nemo_runspec.env", "parse_env load_env_profile load_env_file find_env_file"),
+        ("nemo_runspec.cli_context", "GlobalContext split_unknown_args"),
+        ("nemo_runspec.recipe_config", "RecipeConfig parse_recipe_config"),
+        ("nemo_runspec.display", "display_job_config display_job_submission"),
+        ("nemo_runspec.utils", "resolve_run_interpolations rewrite_paths_for_remote"),
+    ],
+)
+def test_names_of_the_seeds(module: str, names: str) -> None:
+    for name in names.split():
+        assert getattr(importlib.import_module(module), name) is not None
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(ImportError, match="parse_confg"):
+        from nemo_runspec.config import parse_confg  # noqa: F401
+
+
+def test_errors_are_one_line() -> None:
+    assert str(NemoRunspecError("a\n  b\n")) == "a b"
+    missing = ConfigNotFoundError("no\nfile")
+    assert str(missing) == "no file"
+    assert isinstance(missing, (FileNotFoundError, ValueError, NemoRunspecError))
+    assert ArtifactNotFoundError("a/b").name == "a/b"
+    assert str(ArtifactVersionNotFoundError("a", 3)) == "artifact 'a' has no version 3"
