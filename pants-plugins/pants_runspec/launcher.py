@@ -1,0 +1,162 @@
+"""`[nemo-runspec]`: the launcher, the command line that runs job bundles, as a Pants tool of its
+own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.backend.python.subsystems.python_tool_base import PythonToolBase
+from pants.backend.python.target_types import EntryPoint
+from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
+from pants.backend.python.util_rules.pex import PexRequest
+from pants.backend.python.util_rules.pex_from_targets import PexFromTargetsRequest
+from pants.engine.addresses import UnparsedAddressInputs
+from pants.engine.fs import Digest
+from pants.engine.process import Process
+from pants.engine.rules import Rule, collect_rules
+from pants.engine.unions import UnionRule
+from pants.option.option_types import StrOption
+from pants.util.logging import LogLevel
+from pants.util.strutil import softwrap
+
+from pants_runspec.engine import (
+    create_pex,
+    execute_process_or_raise,
+    find_interpreter,
+    implicitly,
+    resolve_unparsed_address_inputs,
+    rule,
+)
+
+LAUNCHER_NAME = "launcher.pex"
+
+# `--venv` makes the launcher start in a tenth of the time from its second start on.
+PEX_ARGUMENTS = ("--venv", "--no-emit-warnings")
+
+
+class NemoRunspec(PythonToolBase):
+    options_scope = "nemo-runspec"
+    name = "nemo-runspec"
+    help_short = "The launcher of recipes and job bundles (the library's command line)."
+    help = softwrap(
+        """
+        The launcher of recipes and job bundles (the library's command line).
+
+        Add `nemo-runspec` to a resolve and name that resolve in `install_from_resolve`; upgrade it
+        there like any other tool. In a repository that holds the library itself, `source` builds it
+        from there.
+        """
+    )
+    default_version = "nemo-runspec==0.1.0"
+    default_main = EntryPoint("nemo_runspec.cli", "main")
+    default_requirements = ["nemo-runspec>=0.1,<0.2"]
+    default_interpreter_constraints = ["CPython>=3.10,<3.14"]
+    register_interpreter_constraints = True
+    default_lockfile_resource = ("pants_runspec", "nemo_runspec.lock")
+
+    source = StrOption(
+        default=None,
+        advanced=True,
+        help=softwrap(
+            """
+            Address of the target that holds the library's command line, where it is built from
+            source: `src/nemo_runspec:lib`. Unset, the tool is installed from its lockfile.
+            """
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class PythonVersionRequest:
+    """A request for the interpreter that Pants chooses for some constraints."""
+
+    interpreter_constraints: InterpreterConstraints
+
+
+@dataclass(frozen=True)
+class PythonVersion:
+    """An interpreter of this machine: its path and its `major.minor` version."""
+
+    path: str
+    version: str
+
+
+@dataclass(frozen=True)
+class LauncherRequest:
+    """A request for the launcher's PEX."""
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """The launcher: a digest with `launcher.pex`, and the interpreter it was built for."""
+
+    digest: Digest
+    python: PythonVersion
+
+
+@rule(desc="Find the version of a Python interpreter", level=LogLevel.DEBUG)
+async def find_python_version(request: PythonVersionRequest) -> PythonVersion:
+    python = await find_interpreter(request.interpreter_constraints, **implicitly())
+    result = await execute_process_or_raise(
+        **implicitly(
+            Process(
+                argv=(
+                    python.path,
+                    "-sE",
+                    "-c",
+                    "import sys; print('%d.%d' % sys.version_info[:2])",
+                ),
+                description=f"Ask {python.path} for its version",
+                level=LogLevel.DEBUG,
+            )
+        )
+    )
+    return PythonVersion(python.path, result.stdout.decode().strip())
+
+
+@rule(desc="Build the launcher")
+async def build_launcher(request: LauncherRequest, tool: NemoRunspec) -> Launcher:
+    python = await find_python_version(
+        PythonVersionRequest(tool.interpreter_constraints), **implicitly()
+    )
+    constraints = InterpreterConstraints([f"CPython=={python.version}.*"])
+    if tool.source is None:
+        pex = await create_pex(
+            PexRequest(
+                output_filename=LAUNCHER_NAME,
+                internal_only=False,
+                requirements=tool.pex_requirements(),
+                interpreter_constraints=constraints,
+                main=tool.main,
+                additional_args=PEX_ARGUMENTS,
+                description="Building the launcher",
+            )
+        )
+        return Launcher(pex.digest, python)
+    addresses = await resolve_unparsed_address_inputs(
+        UnparsedAddressInputs(
+            [tool.source],
+            owning_address=None,
+            description_of_origin=f"`[{tool.options_scope}].source`",
+        ),
+        **implicitly(),
+    )
+    pex = await create_pex(
+        **implicitly(
+            PexFromTargetsRequest(
+                addresses,
+                output_filename=LAUNCHER_NAME,
+                internal_only=False,
+                main=tool.main,
+                hardcoded_interpreter_constraints=constraints,
+                additional_args=PEX_ARGUMENTS,
+                description="Building the launcher from source",
+            )
+        )
+    )
+    return Launcher(pex.digest, python)
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return collect_rules()

@@ -1,0 +1,346 @@
+"""A recipe's job bundle: a folder that runs without Pants (`pants package`), and the same folder
+for `pants run`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os.path
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pants.backend.python.target_types import PexLayout
+from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
+from pants.backend.python.util_rules.pex import CompletePlatforms, PexRequest
+from pants.backend.python.util_rules.pex_requirements import PexRequirements, Resolve
+from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
+from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.core.util_rules.source_files import SourceFilesRequest
+from pants.engine.fs import (
+    EMPTY_DIGEST,
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestEntries,
+    DigestSubset,
+    FileContent,
+    FileEntry,
+    MergeDigests,
+    PathGlobs,
+    SymlinkEntry,
+)
+from pants.engine.rules import Rule, collect_rules
+from pants.engine.target import TransitiveTargetsRequest
+from pants.engine.unions import UnionRule
+from pants.util.logging import LogLevel
+
+from pants_runspec.engine import (
+    add_prefix,
+    create_digest,
+    create_pex,
+    determine_source_files,
+    digest_complete_platforms,
+    digest_subset_to_digest,
+    get_digest_contents,
+    get_digest_entries,
+    implicitly,
+    merge_digests,
+    prepare_python_sources,
+    rule,
+    transitive_targets,
+)
+from pants_runspec.launcher import (
+    LauncherRequest,
+    PythonVersion,
+    PythonVersionRequest,
+    build_launcher,
+    find_python_version,
+)
+from pants_runspec.recipe.dependencies import (
+    ConfigOwnersRequest,
+    ScriptOwnersRequest,
+    config_globs,
+    find_config_owners,
+    find_script_owners,
+)
+from pants_runspec.recipe.fingerprint import Fingerprint, FingerprintRequest, fingerprint_recipe
+from pants_runspec.recipe.requirements import (
+    Requirements,
+    ResolveLockRequest,
+    UnlockedRequirementsError,
+    read_lock,
+)
+from pants_runspec.recipe.spec import Recipe, RecipeRequest, resolve_recipe
+from pants_runspec.target_types import (
+    RecipeFieldSet,
+    RecipeProvidedField,
+    RecipePythonField,
+    RunspecConfigSourceField,
+)
+from runspec import Bundle, Fingerprints, to_json
+from runspec.run_script import run_script
+
+JOB_PEX = "job.pex"
+CODE = "code"
+
+# A wheel without native code: its name ends in the tags "any Python ABI, any platform" (PEP 427).
+PURE_WHEEL = re.compile(r"-none-any\.whl$")
+
+
+class UnownedScriptError(Exception):
+    """No `python_sources` target of the recipe's resolve owns its script."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(
+            f"{recipe.address}: no python_sources target of the resolve {recipe.resolve} owns "
+            f"{recipe.script}; run `pants tailor ::`"
+        )
+
+
+class UnownedConfigsError(Exception):
+    """There are YAMLs in the config folder of a recipe that no target owns."""
+
+    def __init__(self, recipe: Recipe, unowned: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{recipe.address}: no runspec_configs target owns {', '.join(unowned)}; "
+            "run `pants tailor ::`"
+        )
+
+
+class ForeignWheelsError(Exception):
+    """A recipe with an image has native dependencies, and nothing says what they must fit."""
+
+    def __init__(self, recipe: Recipe, wheels: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{recipe.address}: {', '.join(wheels)} hold native code, so they must fit the "
+            f"interpreter and platform of the image {recipe.spec.image}; set `complete_platforms`, "
+            f"or on Linux `{RecipePythonField.alias}` to the image's Python version, or list them "
+            f"under `{RecipeProvidedField.alias}` if the image has them"
+        )
+
+
+@dataclass(frozen=True)
+class JobPexRequest:
+    """A request for the PEX with a recipe's third-party requirements, for these interpreters and
+    platforms."""
+
+    recipe: Recipe
+    requirements: Requirements
+    interpreter_constraints: InterpreterConstraints
+    complete_platforms: CompletePlatforms
+
+
+@dataclass(frozen=True)
+class JobPex:
+    """The job's PEX, a folder (packed layout); without requirements there is none.
+
+    Attributes:
+        digest: holds the folder `job.pex`.
+    """
+
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class BundleRequest:
+    """A request for a recipe's job bundle; a dry run needs none of its wheels, so no job PEX."""
+
+    field_set: RecipeFieldSet
+    with_wheels: bool
+
+
+@dataclass(frozen=True)
+class RecipeBundle:
+    """A job bundle's files, and the interpreters that Pants chose for its launcher and its job."""
+
+    digest: Digest
+    launcher_python: PythonVersion
+    job_python: PythonVersion | None
+
+
+def subset_lockfile(requirements: Requirements) -> str:
+    """Return the locked requirements of a job as a requirements file with hashes."""
+    return "".join(
+        " \\\n    ".join(
+            (package.requirement_line, *(f"--hash={digest}" for digest in package.hashes))
+        )
+        + "\n"
+        for package in requirements.locked
+    )
+
+
+def identity(entries: DigestEntries) -> str:
+    """Return the identity of a bundle: sha256 over its files: path, content and kind of each."""
+    lines = []
+    for entry in entries:
+        if isinstance(entry, FileEntry):
+            kind = "executable" if entry.is_executable else "file"
+            lines.append([entry.path, kind, entry.file_digest.fingerprint])
+        elif isinstance(entry, SymlinkEntry):
+            lines.append([entry.path, "link", entry.target])
+    return hashlib.sha256(json.dumps(sorted(lines)).encode()).hexdigest()
+
+
+def job_pex_arguments(recipe: Recipe) -> tuple[str, ...]:
+    """Return the Pex options of a recipe's job PEX.
+
+    With an image the image's packages come behind the PEX's own; without one the job is hermetic,
+    and a virtual environment lets worker processes start by `sys.executable`.
+    """
+    if recipe.spec.image:
+        return ("--inherit-path=fallback", "--no-emit-warnings")
+    return ("--venv", "--no-emit-warnings")
+
+
+@rule(desc="Build the job PEX")
+async def build_job_pex(request: JobPexRequest) -> JobPex:
+    recipe, requirements = request.recipe, request.requirements
+    if not requirements.wanted:
+        return JobPex(EMPTY_DIGEST)
+    if requirements.problems:
+        raise UnlockedRequirementsError(requirements.problems)
+    resolve = await read_lock(ResolveLockRequest(recipe.resolve), **implicitly())
+    if resolve.lock.is_requirements_file:
+        lockfile = "job-requirements.txt"
+        inputs = await create_digest(
+            CreateDigest([FileContent(lockfile, subset_lockfile(requirements).encode())])
+        )
+        locked_arguments: tuple[str, ...] = ("--requirement", lockfile, "--no-transitive")
+        pex_requirements = PexRequirements()
+    else:
+        inputs, locked_arguments = EMPTY_DIGEST, ()
+        pex_requirements = PexRequirements(
+            requirements.wanted,
+            from_superset=Resolve(recipe.resolve, use_entire_lockfile=False),
+            description_of_origin=str(recipe.address),
+        )
+    pex = await create_pex(
+        PexRequest(
+            output_filename=JOB_PEX,
+            internal_only=False,
+            layout=PexLayout.PACKED,
+            requirements=pex_requirements,
+            interpreter_constraints=request.interpreter_constraints,
+            complete_platforms=request.complete_platforms,
+            additional_inputs=inputs,
+            additional_args=(*locked_arguments, *job_pex_arguments(recipe)),
+            description=f"Building the job PEX of {recipe.address}",
+        )
+    )
+    info_digest = await digest_subset_to_digest(
+        DigestSubset(pex.digest, PathGlobs([f"{JOB_PEX}/PEX-INFO"]))
+    )
+    (info,) = await get_digest_contents(info_digest)
+    wheels = sorted(json.loads(info.content)["distributions"])
+    native = tuple(wheel for wheel in wheels if not PURE_WHEEL.search(wheel))
+    fits = request.complete_platforms or (recipe.python and sys.platform == "linux")
+    if recipe.spec.image and native and not fits:
+        raise ForeignWheelsError(recipe, native)
+    return JobPex(pex.digest)
+
+
+@rule(desc="Assemble the job bundle")
+async def assemble_bundle(request: BundleRequest) -> RecipeBundle:
+    field_set = request.field_set
+    recipe = await resolve_recipe(RecipeRequest(field_set), **implicitly())
+    script_owners = await find_script_owners(
+        ScriptOwnersRequest(recipe.script, recipe.resolve), **implicitly()
+    )
+    if not script_owners.addresses:
+        raise UnownedScriptError(recipe)
+    config_owners = await find_config_owners(ConfigOwnersRequest(config_globs(recipe.config_dir)))
+    if config_owners.unowned:
+        raise UnownedConfigsError(recipe, config_owners.unowned)
+
+    fingerprint = await fingerprint_recipe(FingerprintRequest(recipe), **implicitly())
+    closure = await transitive_targets(
+        TransitiveTargetsRequest([field_set.address]), **implicitly()
+    )
+    launcher = await build_launcher(LauncherRequest(), **implicitly())
+    sources = await prepare_python_sources(
+        PythonSourceFilesRequest(closure.closure, include_resources=True, include_files=True),
+        **implicitly(),
+    )
+    configs = await determine_source_files(
+        SourceFilesRequest(
+            target[RunspecConfigSourceField]
+            for target in closure.closure
+            if target.has_field(RunspecConfigSourceField)
+        )
+    )
+    complete_platforms = await digest_complete_platforms(
+        field_set.complete_platforms, **implicitly()
+    )
+    job_python: PythonVersion | None = None
+    constraints = recipe.interpreter_constraints
+    if not recipe.spec.image and not complete_platforms:
+        # A PEX holds wheels for one interpreter, so that is the one that the bundle asks for.
+        job_python = await find_python_version(PythonVersionRequest(constraints), **implicitly())
+        constraints = InterpreterConstraints([f"CPython=={job_python.version}.*"])
+    job_pex = JobPex(EMPTY_DIGEST)
+    if request.with_wheels:
+        job_pex = await build_job_pex(
+            JobPexRequest(recipe, fingerprint.requirements, constraints, complete_platforms),
+            **implicitly(),
+        )
+    code = await merge_digests(
+        MergeDigests([sources.source_files.snapshot.digest, configs.snapshot.digest])
+    )
+    code_folder = await add_prefix(AddPrefix(code, CODE))
+    start = await create_digest(
+        CreateDigest(
+            [FileContent("run", run_script([launcher.python.version]).encode(), is_executable=True)]
+        )
+    )
+    files = await merge_digests(MergeDigests([code_folder, launcher.digest, job_pex.digest, start]))
+    entries = await get_digest_entries(files)
+    document = bundle_document(
+        recipe, fingerprint, constraints, sources.source_roots, identity(entries)
+    )
+    described = await create_digest(
+        CreateDigest([FileContent("bundle.json", to_json(document).encode())])
+    )
+    digest = await merge_digests(MergeDigests([files, described]))
+    return RecipeBundle(digest, launcher.python, job_python)
+
+
+def bundle_document(
+    recipe: Recipe,
+    fingerprint: Fingerprint,
+    constraints: InterpreterConstraints,
+    source_roots: tuple[str, ...],
+    digest: str,
+) -> Bundle:
+    """Return the `bundle.json` of a bundle whose job runs on interpreters of these constraints."""
+    return Bundle(
+        recipe=recipe.address.spec,
+        spec=recipe.spec,
+        script=f"{CODE}/{recipe.script}",
+        source_roots=tuple(os.path.normpath(f"{CODE}/{root}") for root in sorted(source_roots)),
+        job_pex=JOB_PEX if fingerprint.requirements.wanted else None,
+        inherit_path=bool(recipe.spec.image),
+        interpreter_constraints=tuple(str(constraint) for constraint in constraints),
+        requirements={p.name: p.version for p in fingerprint.requirements.locked},
+        fingerprints=Fingerprints(
+            code=fingerprint.code, environment=fingerprint.environment, config=fingerprint.config
+        ),
+        files=dict(fingerprint.files),
+        digest=digest,
+    )
+
+
+@rule(desc="Package a recipe", level=LogLevel.INFO)
+async def package_recipe(field_set: RecipeFieldSet) -> BuiltPackage:
+    bundle = await assemble_bundle(BundleRequest(field_set, with_wheels=True), **implicitly())
+    folder = field_set.output_path.value_or_default(file_ending=None)
+    digest = await add_prefix(AddPrefix(bundle.digest, folder))
+    return BuiltPackage(
+        digest,
+        (BuiltPackageArtifact(folder, (f"run it with {os.path.join('dist', folder, 'run')}",)),),
+    )
+
+
+def rules() -> Iterable[Rule | UnionRule]:
+    return [*collect_rules(), UnionRule(PackageFieldSet, RecipeFieldSet)]
