@@ -22,7 +22,10 @@ if TYPE_CHECKING or BY_NAME:
         digest_complete_platforms,
         find_interpreter,
     )
-    from pants.backend.python.util_rules.python_sources import prepare_python_sources
+    from pants.backend.python.util_rules.python_sources import (
+        prepare_python_sources,
+        strip_python_sources,
+    )
     from pants.core.util_rules.source_files import determine_source_files
     from pants.engine.internals.graph import (
         find_owners,
@@ -66,6 +69,7 @@ else:
         resolve_targets,
         resolve_unparsed_address_inputs,
         rule,
+        strip_python_sources,
         transitive_targets,
     )
 
@@ -92,5 +96,6 @@ __all__ = [
     "resolve_targets",
     "resolve_unparsed_address_inputs",
     "rule",
+    "strip_python_sources",
     "transitive_targets",
 ]

@@ -15,10 +15,10 @@ from pants.backend.python.target_types import PexCompletePlatformsField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import CompletePlatforms, Pex, PexRequest
 from pants.backend.python.util_rules.pex_environment import PythonExecutable
-from pants.backend.python.util_rules.pex_from_targets import PexFromTargetsRequest
 from pants.backend.python.util_rules.python_sources import (
     PythonSourceFiles,
     PythonSourceFilesRequest,
+    StrippedPythonSourceFiles,
 )
 from pants.base.specs import RawSpecs
 from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
@@ -108,7 +108,7 @@ def rule(*args: Any, polymorphic: bool = False, **kwargs: Any) -> Any:
 
 add_prefix = _by_name(Digest, AddPrefix)
 create_digest = _by_name(Digest, CreateDigest)
-create_pex = _by_name_of_type(Pex, PexRequest, PexFromTargetsRequest)
+create_pex = _by_name(Pex, PexRequest)
 determine_source_files = _by_name(SourceFiles, SourceFilesRequest)
 digest_complete_platforms = _by_name(CompletePlatforms, PexCompletePlatformsField)
 digest_subset_to_digest = _by_name(Digest, DigestSubset)
@@ -124,4 +124,5 @@ prepare_python_sources = _by_name(PythonSourceFiles, PythonSourceFilesRequest)
 resolve_coarsened_targets = _by_name(CoarsenedTargets, CoarsenedTargetsRequest)
 resolve_targets = _by_name_of_type(Targets, Addresses, RawSpecs)
 resolve_unparsed_address_inputs = _by_name(Addresses, UnparsedAddressInputs)
+strip_python_sources = _by_name(StrippedPythonSourceFiles, PythonSourceFiles)
 transitive_targets = _by_name(TransitiveTargets, TransitiveTargetsRequest)

@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pants.backend.python.subsystems.python_tool_base import PythonToolBase
-from pants.backend.python.target_types import EntryPoint
+from pants.backend.python.subsystems.setup import PythonSetup
+from pants.backend.python.target_types import EntryPoint, PexLayout, PythonResolveField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
-from pants.backend.python.util_rules.pex import PexRequest
-from pants.backend.python.util_rules.pex_from_targets import PexFromTargetsRequest
+from pants.backend.python.util_rules.pex import CompletePlatforms, PexRequest
+from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
 from pants.engine.addresses import UnparsedAddressInputs
 from pants.engine.fs import Digest
 from pants.engine.process import Process
 from pants.engine.rules import Rule, collect_rules
+from pants.engine.target import TransitiveTargetsRequest
 from pants.engine.unions import UnionRule
 from pants.option.option_types import StrOption
 from pants.util.logging import LogLevel
@@ -25,9 +27,14 @@ from pants_runspec.engine import (
     execute_process_or_raise,
     find_interpreter,
     implicitly,
+    prepare_python_sources,
     resolve_unparsed_address_inputs,
     rule,
+    strip_python_sources,
+    transitive_targets,
 )
+from pants_runspec.recipe.locked_pex import LockedPexRequest, build_locked_pex
+from pants_runspec.recipe.requirements import requirement_strings
 
 LAUNCHER_NAME = "launcher.pex"
 
@@ -65,6 +72,17 @@ class NemoRunspec(PythonToolBase):
             """
         ),
     )
+
+
+class NoLauncherError(Exception):
+    """Nothing says where the launcher comes from."""
+
+    def __init__(self, tool: NemoRunspec) -> None:
+        super().__init__(
+            f"`[{tool.options_scope}].install_from_resolve` is not set, and no package index has "
+            f"{tool.default_version} yet; add its wheel to a resolve and name that resolve there, "
+            f"or set `[{tool.options_scope}].source` to the library's target"
+        )
 
 
 @dataclass(frozen=True)
@@ -116,12 +134,16 @@ async def find_python_version(request: PythonVersionRequest) -> PythonVersion:
 
 
 @rule(desc="Build the launcher")
-async def build_launcher(request: LauncherRequest, tool: NemoRunspec) -> Launcher:
+async def build_launcher(
+    request: LauncherRequest, tool: NemoRunspec, python_setup: PythonSetup
+) -> Launcher:
     python = await find_python_version(
         PythonVersionRequest(tool.interpreter_constraints), **implicitly()
     )
     constraints = InterpreterConstraints([f"CPython=={python.version}.*"])
     if tool.source is None:
+        if tool.install_from_resolve is None:
+            raise NoLauncherError(tool)
         pex = await create_pex(
             PexRequest(
                 output_filename=LAUNCHER_NAME,
@@ -142,20 +164,28 @@ async def build_launcher(request: LauncherRequest, tool: NemoRunspec) -> Launche
         ),
         **implicitly(),
     )
-    pex = await create_pex(
-        **implicitly(
-            PexFromTargetsRequest(
-                addresses,
-                output_filename=LAUNCHER_NAME,
-                internal_only=False,
-                main=tool.main,
-                hardcoded_interpreter_constraints=constraints,
-                additional_args=PEX_ARGUMENTS,
-                description="Building the launcher from source",
-            )
-        )
+    closure = await transitive_targets(TransitiveTargetsRequest(addresses), **implicitly())
+    sources = await prepare_python_sources(
+        PythonSourceFilesRequest(closure.closure), **implicitly()
     )
-    return Launcher(pex.digest, python)
+    stripped = await strip_python_sources(sources)
+    built = await build_locked_pex(
+        LockedPexRequest(
+            name=LAUNCHER_NAME,
+            requirements=requirement_strings(tuple(closure.closure)),
+            excluded=(),
+            resolve=closure.roots[0][PythonResolveField].normalized_value(python_setup),
+            interpreter_constraints=constraints,
+            complete_platforms=CompletePlatforms(),
+            layout=PexLayout.ZIPAPP,
+            main=tool.main,
+            sources=stripped.stripped_source_files.snapshot.digest,
+            arguments=PEX_ARGUMENTS,
+            description="Building the launcher from source",
+        ),
+        **implicitly(),
+    )
+    return Launcher(built.digest, python)
 
 
 def rules() -> Iterable[Rule | UnionRule]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pants.backend.python.target_types import PexCompletePlatformsField, PythonResolveField
 from pants.core.goals.package import OutputPathField, PackageFieldSet
 from pants.core.goals.run import RunFieldSet, RunInSandboxBehavior
+from pants.core.target_types import ResourceSourceField
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     AsyncFieldMixin,
@@ -15,7 +16,6 @@ from pants.engine.target import (
     DictStringToStringField,
     IntField,
     MultipleSourcesField,
-    SingleSourceField,
     StringField,
     StringSequenceField,
     Target,
@@ -222,9 +222,9 @@ class RunspecRecipesGenerator(TargetGenerator):
     )
 
 
-class RunspecConfigSourceField(SingleSourceField):
+class RunspecConfigSourceField(ResourceSourceField):
+    # A resource: a test or a binary that depends on a config finds the file.
     expected_file_extensions = (".yaml", ".yml")
-    uses_source_roots = False
     help = 'The YAML file, relative to the BUILD file: `source="default.yaml"`.'
 
 
@@ -250,7 +250,6 @@ class RunspecConfig(Target):
 class RunspecConfigSourcesField(MultipleSourcesField):
     default = ("*.yaml", "*.yml")
     expected_file_extensions = (".yaml", ".yml")
-    uses_source_roots = False
     help = help_text(
         """
         Globs of the YAML files, relative to the BUILD file: `sources=["config/*.yaml"]`. By

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from nemo_runspec.exceptions import NemoRunspecError, UsageError
+from nemo_runspec.execution.attach import discard_rest
 from nemo_runspec.version import VERSION
 from runspec import OPTIONS, ArgumentsError, Option, RunspecError, parse_arguments
 
@@ -67,8 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (NemoRunspecError, RunspecError) as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # Whoever read our output has seen enough; what is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_rest(sys.stdout.buffer)
         return EXIT_BROKEN_PIPE
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""

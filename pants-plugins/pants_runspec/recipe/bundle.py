@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from pants.backend.python.target_types import PexLayout
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
-from pants.backend.python.util_rules.pex import CompletePlatforms, PexRequest
-from pants.backend.python.util_rules.pex_requirements import PexRequirements, Resolve
+from pants.backend.python.util_rules.pex import CompletePlatforms
 from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
 from pants.core.util_rules.source_files import SourceFilesRequest
@@ -39,7 +38,6 @@ from pants.util.logging import LogLevel
 from pants_runspec.engine import (
     add_prefix,
     create_digest,
-    create_pex,
     determine_source_files,
     digest_complete_platforms,
     digest_subset_to_digest,
@@ -66,12 +64,8 @@ from pants_runspec.recipe.dependencies import (
     find_script_owners,
 )
 from pants_runspec.recipe.fingerprint import Fingerprint, FingerprintRequest, fingerprint_recipe
-from pants_runspec.recipe.requirements import (
-    Requirements,
-    ResolveLockRequest,
-    UnlockedRequirementsError,
-    read_lock,
-)
+from pants_runspec.recipe.locked_pex import LockedPexRequest, build_locked_pex
+from pants_runspec.recipe.requirements import Requirements, UnlockedRequirementsError
 from pants_runspec.recipe.spec import Recipe, RecipeRequest, resolve_recipe
 from pants_runspec.target_types import (
     RecipeFieldSet,
@@ -160,17 +154,6 @@ class RecipeBundle:
     job_python: PythonVersion | None
 
 
-def subset_lockfile(requirements: Requirements) -> str:
-    """Return the locked requirements of a job as a requirements file with hashes."""
-    return "".join(
-        " \\\n    ".join(
-            (package.requirement_line, *(f"--hash={digest}" for digest in package.hashes))
-        )
-        + "\n"
-        for package in requirements.locked
-    )
-
-
 def identity(entries: DigestEntries) -> str:
     """Return the identity of a bundle: sha256 over its files: path, content and kind of each."""
     lines = []
@@ -201,33 +184,21 @@ async def build_job_pex(request: JobPexRequest) -> JobPex:
         return JobPex(EMPTY_DIGEST)
     if requirements.problems:
         raise UnlockedRequirementsError(requirements.problems)
-    resolve = await read_lock(ResolveLockRequest(recipe.resolve), **implicitly())
-    if resolve.lock.is_requirements_file:
-        lockfile = "job-requirements.txt"
-        inputs = await create_digest(
-            CreateDigest([FileContent(lockfile, subset_lockfile(requirements).encode())])
-        )
-        locked_arguments: tuple[str, ...] = ("--requirement", lockfile, "--no-transitive")
-        pex_requirements = PexRequirements()
-    else:
-        inputs, locked_arguments = EMPTY_DIGEST, ()
-        pex_requirements = PexRequirements(
-            requirements.wanted,
-            from_superset=Resolve(recipe.resolve, use_entire_lockfile=False),
-            description_of_origin=str(recipe.address),
-        )
-    pex = await create_pex(
-        PexRequest(
-            output_filename=JOB_PEX,
-            internal_only=False,
-            layout=PexLayout.PACKED,
-            requirements=pex_requirements,
+    pex = await build_locked_pex(
+        LockedPexRequest(
+            name=JOB_PEX,
+            requirements=requirements.wanted,
+            excluded=recipe.provided,
+            resolve=recipe.resolve,
             interpreter_constraints=request.interpreter_constraints,
             complete_platforms=request.complete_platforms,
-            additional_inputs=inputs,
-            additional_args=(*locked_arguments, *job_pex_arguments(recipe)),
+            layout=PexLayout.PACKED,
+            main=None,
+            sources=EMPTY_DIGEST,
+            arguments=job_pex_arguments(recipe),
             description=f"Building the job PEX of {recipe.address}",
-        )
+        ),
+        **implicitly(),
     )
     info_digest = await digest_subset_to_digest(
         DigestSubset(pex.digest, PathGlobs([f"{JOB_PEX}/PEX-INFO"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -54,9 +55,20 @@ def attach(executor: Executor, handle: Handle, out: BinaryIO) -> Attached:
                 out.write(chunk)
                 out.flush()
         except BrokenPipeError:
+            discard_rest(out)
             cancel(signal.SIGPIPE)
         status = executor.wait(handle)
     return Attached(status, received[0] if received else None)
+
+
+def discard_rest(out: BinaryIO) -> None:
+    """Leads a stream that nobody reads any more to nowhere, what is still buffered too.
+
+    Otherwise Python fails to flush it when it ends, and its exit code hides ours.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, out.fileno())
+    os.close(nowhere)
 
 
 @contextmanager
