@@ -145,10 +145,10 @@ def _recipe_help(folder: Path) -> str:
     configs = sorted(path.stem for path in bundle.config_dir.glob("*.y*ml"))
     profiles = list_profiles(load_env_file())
     return _RECIPE_HELP.format(
-        command=_typed_command(folder, bundle.document.recipe),
+        command=_typed_command(folder),
         title=f"{bundle.spec.name or bundle.script.stem} ({bundle.document.recipe})",
         options="\n".join(_option_line(option) for option in OPTIONS),
-        config_dir=bundle.config_dir,
+        config_dir=bundle.config_dir.relative_to(bundle.code),
         configs=_listing(f"{c} (default)" if c == default else c for c in configs),
         env_file=os.environ.get(ENV_FILE_VARIABLE) or find_env_file() or ENV_FILE_NAME,
         profiles=_listing(profiles),
@@ -157,10 +157,11 @@ def _recipe_help(folder: Path) -> str:
     )
 
 
-def _typed_command(folder: Path, recipe: str) -> str:
+def _typed_command(folder: Path) -> str:
     """What a person types to get here."""
-    if "RUNSPEC_LAUNCHER_PYTHON" in os.environ:  # `pants run` says by this which Python to take
-        return f"pants run {recipe} --"
+    typed = os.environ.get("RUNSPEC_COMMAND")  # set by `pants run`
+    if typed:
+        return typed
     if (folder / "run").exists():
         return shlex.quote(str(folder / "run"))
     return f"nemo-runspec recipe {shlex.quote(str(folder))}"

@@ -74,10 +74,10 @@ _QUOTES = b"\"'"
 
 _FORMAT_STRING = re.compile(rb"(?:[fFtT]([rR]?)|([rR])[fFtT])('''|\"\"\"|'|\")")
 # The inside of a format string whose fields hold no braces, backslashes, comments or quotes other
-# than around plain text: every version reads such fields alike.
+# than around a line of plain text: every version reads such fields alike.
 _PLAIN_CONTENT = re.compile(
     rb"(?:[^{}\\]|\\[^{}]|\\(?=[{}])|\{\{|\}\}"
-    rb"|\{(?:[^{}\"'\\#]|'[^'\\\n{}]*'|\"[^\"\\\n{}]*\")*\})*\Z"
+    rb"|\{(?:[^{}\"'\\#]|'(?!'')[^'\\\n{}]*'|\"(?!\"\")[^\"\\\n{}]*\")*\})*\Z"
 )
 _LITERAL = re.compile(rb"(?:[^{}\\]|\\N\{[A-Za-z0-9 -]*\}|\\[^{}]|\\(?=[{}])|\{\{|\}\})*")
 _RAW_LITERAL = re.compile(rb"(?:[^{}\\]|\\[^{}]|\\(?=[{}])|\{\{|\}\})*")
@@ -119,15 +119,12 @@ def tokenise(source: bytes) -> list[bytes]:
     """
     if b"\0" in source:
         raise UndecidedSourceError("a NUL byte")
-    found = _SCAN.findall(_framed(source))
-    if not found or found[-1][0] != 0x0A:
-        raise UndecidedSourceError("the last line does not end")
     kinds = _KINDS
     depth = 0
     indentations = [Indentation(0, 0)]
     tokens: list[bytes] = []
     add = tokens.append
-    for token in found:
+    for token in _SCAN.findall(_framed(source)):
         kind = kinds[token[0]]
         if kind == _PLAIN:
             add(token)

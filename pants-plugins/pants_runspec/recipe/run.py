@@ -9,6 +9,7 @@ from pants.engine.fs import AddPrefix
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.unions import UnionRule
 
+from pants.util.docutil import bin_name
 from pants_runspec.engine import add_prefix, implicitly, rule
 from pants_runspec.recipe.bundle import BundleRequest, assemble_bundle
 from pants_runspec.target_types import RecipeFieldSet
@@ -37,10 +38,13 @@ async def run_recipe(field_set: RecipeFieldSet, run_subsystem: RunSubsystem) -> 
         **implicitly(),
     )
     digest = await add_prefix(AddPrefix(bundle.digest, BUNDLE))
-    pythons = {"RUNSPEC_LAUNCHER_PYTHON": bundle.launcher_python.path}
+    env = {
+        "RUNSPEC_COMMAND": f"{bin_name()} run {field_set.address} --",
+        "RUNSPEC_LAUNCHER_PYTHON": bundle.launcher_python.path,
+    }
     if bundle.job_python:
-        pythons["RUNSPEC_PYTHON"] = bundle.job_python.path
-    return RunRequest(digest=digest, args=(f"{{chroot}}/{BUNDLE}/run",), extra_env=pythons)
+        env["RUNSPEC_PYTHON"] = bundle.job_python.path
+    return RunRequest(digest=digest, args=(f"{{chroot}}/{BUNDLE}/run",), extra_env=env)
 
 
 def rules() -> Iterable[Rule | UnionRule]:

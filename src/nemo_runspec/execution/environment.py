@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 # Of the launcher's own Python, PEX and Pants: none of the job's business.
-_DROPPED = ("PYTHONPATH", "PYTHONHOME", "PEX", "RUNSPEC_PYTHON", "RUNSPEC_LAUNCHER_PYTHON")
+_DROPPED = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PEX",
+    "RUNSPEC_COMMAND",
+    "RUNSPEC_LAUNCHER_PYTHON",
+    "RUNSPEC_PYTHON",
+)
 _DROPPED_PREFIXES = ("PEX_", "_PEX_", "__PEX_")
 
 _WANDB_VARIABLES = {
