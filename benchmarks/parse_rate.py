@@ -134,7 +134,7 @@ def main() -> None:
         lambda: [reference(text) for text in texts],
     )
     print(f"Python {sys.version.split()[0]}; time as a multiple of the peer's, less is faster\n")
-    rows = list(zip([*names, "peer: PEP 723's reference implementation"], times))
+    rows = list(zip([*names, "peer: PEP 723's reference implementation"], times, strict=True))
     show(f"{SCRIPTS:,} scripts from memory", "scripts/s", SCRIPTS, rows)
     names = ["runspec: source_digest", "SHA-256 of the bytes", "peer: tokenize and SHA-256"]
     times = best_times(
@@ -145,7 +145,7 @@ def main() -> None:
     megabytes = sum(map(len, sources)) / 1e6
     print()
     title = f"{len(sources)} modules of the standard library, {megabytes:.1f} MB"
-    show(title, "MB/s", megabytes, list(zip(names, times)))
+    show(title, "MB/s", megabytes, list(zip(names, times, strict=True)))
 
 
 if __name__ == "__main__":

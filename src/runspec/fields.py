@@ -15,7 +15,7 @@ _TYPE_NAMES = {
     str: "a string",
     list: "a list",
     dict: "a table",
-    type(None): "null",
+    type(None): "nothing",
 }
 _SHOWN = 60
 
@@ -57,7 +57,8 @@ def type_name(value: object) -> str:
 
 def wrong_type(keys: tuple[str, ...], value: object, wanted: str, fix: str) -> FieldProblem:
     """Return the problem "is VALUE (a TYPE), not WANTED"."""
-    return FieldProblem(keys, f"is {show(value)} ({type_name(value)}), not {wanted}", fix)
+    shown = "null" if value is None else f"{show(value)} ({type_name(value)})"
+    return FieldProblem(keys, f"is {shown}, not {wanted}", fix)
 
 
 def table(parent: Mapping[str, Any], keys: tuple[str, ...]) -> Mapping[str, Any]:

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nemo_runspec._names import hint
+from nemo_runspec.config.mounts import register_auto_mount_resolver, register_manifest_resolver
 from nemo_runspec.config.plain import merge_configs, to_plain
-from nemo_runspec.config.resolvers import register_auto_mount_resolver, register_manifest_resolver
 from nemo_runspec.exceptions import ConfigError, ConfigNotFoundError
 from nemo_runspec.utils import describe_omegaconf_error
 

@@ -7,32 +7,49 @@
           data: nano3-pretrain-data:latest
         blend: ${art:data,path}/blend.json
 
-``${auto_mount:git+URL@REF[,TARGET]}``
-    A git repository that the job needs, to be mounted at TARGET. :func:`get_git_mounts` tells
-    the launcher which ones were asked for.
-
-``${manifest:DIR,KEY}``
-    A value of the ``manifest.json`` in a folder.
+``${auto_mount:…}`` and ``${manifest:…}`` come from :mod:`nemo_runspec.config.mounts`.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import omegaconf
 from omegaconf import DictConfig, OmegaConf
 
 from nemo_runspec._names import hint
+from nemo_runspec.config.compose import load_config
+from nemo_runspec.config.mounts import (
+    clear_git_mounts,
+    get_git_mounts,
+    register_auto_mount_resolver,
+    register_manifest_resolver,
+    register_resolver,
+)
 from nemo_runspec.exceptions import ArtifactNotFoundError, ConfigError
+
+__all__ = [
+    "ArtifactReference",
+    "ResolvedArtifact",
+    "ResolverMode",
+    "artifact_field",
+    "clear_artifact_cache",
+    "clear_git_mounts",
+    "find_artifact_references",
+    "get_git_mounts",
+    "is_artifact_reference",
+    "parse_artifact_reference",
+    "register_auto_mount_resolver",
+    "register_manifest_resolver",
+    "register_resolvers",
+    "register_resolvers_from_config",
+]
 
 ResolverMode = Literal["active_run", "pre_init", "local"]
 
-AUTO_MOUNT_PREFIX = "__auto_mount__:"
 # What build_job_config puts below `run`; no artifact goes by these keys.
 JOB_KEYS = frozenset({"cli", "env", "mode", "profile", "recipe", "wandb"})
 
@@ -81,7 +98,6 @@ class _Registered:
 
 _registered: dict[str, _Registered] = {}
 _found: dict[_Registered, ResolvedArtifact] = {}
-_git_mounts: dict[str, dict[str, str]] = {}
 
 
 def parse_artifact_reference(text: str) -> ArtifactReference:
@@ -174,7 +190,7 @@ def register_resolvers(
         raise ConfigError(f"unknown resolver mode {chosen!r}; {hint(chosen, modes, kind='Modes')}")
     for key, text in (artifacts or {}).items():
         _registered[key] = _Registered(parse_artifact_reference(text), chosen)
-    _register("art", _art, replace=replace)
+    register_resolver("art", _art, replace=replace)
     register_manifest_resolver(replace=replace)
     return []
 
@@ -198,8 +214,6 @@ def register_resolvers_from_config(
         As :func:`register_resolvers`.
     """
     if isinstance(config, (str, Path)):
-        from nemo_runspec.config.compose import load_config
-
         config = load_config(config)
     plain = OmegaConf.to_container(config, resolve=False)
     section = OmegaConf.select(config, artifacts_key)
@@ -211,40 +225,6 @@ def clear_artifact_cache() -> None:
     """Forget which artifacts were registered and found."""
     _registered.clear()
     _found.clear()
-
-
-def get_git_mounts() -> dict[str, dict[str, str]]:
-    """The repositories that ``${auto_mount:…}`` asked for so far.
-
-    Returns:
-        By the repository's name: its ``url``, the ``ref`` to check out, and the ``target`` to
-        mount it at (empty: the launcher chooses).
-    """
-    return {name: dict(mount) for name, mount in _git_mounts.items()}
-
-
-def clear_git_mounts() -> None:
-    """Forget the repositories that ``${auto_mount:…}`` asked for."""
-    _git_mounts.clear()
-
-
-def register_auto_mount_resolver(*, replace: bool = True) -> None:
-    """Make ``${auto_mount:git+URL@REF[,TARGET]}`` work; calling it again does no harm."""
-    _register("auto_mount", _auto_mount, replace=replace)
-
-
-def register_manifest_resolver(*, replace: bool = True) -> None:
-    """Make ``${manifest:DIR,KEY}`` work; calling it again does no harm."""
-    _register("manifest", _manifest, replace=replace)
-
-
-def _register(name: str, resolver: Callable[..., Any], *, replace: bool) -> None:
-    # 2.4 deprecates register_new_resolver, which the 2.3 of the images in the field needs: there
-    # register_resolver is the old one, without `replace`.
-    version = tuple(int(part) for part in omegaconf.__version__.split(".")[:2])
-    is_new = version >= (2, 4)
-    register = OmegaConf.register_resolver if is_new else OmegaConf.register_new_resolver
-    register(name, resolver, replace=replace)
 
 
 def _art_keys(node: Any) -> set[str]:
@@ -310,42 +290,3 @@ def artifact_field(artifact: ResolvedArtifact, name: str) -> Any:
         f"artifact '{artifact.name}:{artifact.version}' has no field {name!r}; "
         f"{hint(wanted, known, kind='Fields')}"
     )
-
-
-def _auto_mount(spec: Any, target: Any = "") -> str:
-    text = str(spec)
-    url, _, ref = text.removeprefix("git+").rpartition("@")
-    name = url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
-    if not text.startswith("git+") or not (url and ref and name):
-        raise ConfigError(
-            f"auto_mount: {text!r} is not of the form git+URL@REF, "
-            "such as git+https://github.com/org/repo.git@main"
-        )
-    mount = {"url": url, "ref": ref, "target": str(target or "")}
-    if _git_mounts.setdefault(name, mount) != mount:
-        other = _git_mounts[name]
-        raise ConfigError(
-            f"auto_mount: two different mounts of a repository named {name!r}: "
-            f"{other['url']}@{other['ref']} and {url}@{ref}"
-        )
-    return f"{AUTO_MOUNT_PREFIX}{name}"
-
-
-def _manifest(directory: Any, key: Any) -> Any:
-    path = Path(str(directory)) / "manifest.json"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"manifest: there is no {path}; prepare the data first, or mend the folder"
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"manifest: {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"manifest: {path} is no JSON: {error}") from error
-    if not isinstance(document, dict) or str(key) not in document:
-        keys = document if isinstance(document, dict) else {}
-        raise ConfigError(
-            f"manifest: {path} has no key {str(key)!r}; {hint(str(key), keys, kind='Keys')}"
-        )
-    return document[str(key)]
