@@ -9,6 +9,7 @@ from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
 from pants_runspec import launcher
+from pants_runspec.engine import BY_NAME
 from pants_runspec.recipe import (
     bundle,
     dependencies,
@@ -33,8 +34,16 @@ def target_types() -> Iterable[type[Target]]:
     return [RunspecRecipe, RunspecRecipesGenerator, RunspecConfig, RunspecConfigsGenerator]
 
 
+def peek_rules() -> Iterable[Rule | UnionRule]:
+    """Return the rules that need the `peek` of a modern Pants."""
+    from pants_runspec.recipe import peek
+
+    return peek.rules()
+
+
 def rules() -> Iterable[Rule | UnionRule]:
     return [
+        *(peek_rules() if BY_NAME else ()),
         *launcher.rules(),
         *bundle.rules(),
         *dependencies.rules(),

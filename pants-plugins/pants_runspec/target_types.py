@@ -3,18 +3,21 @@ help runspec_recipe`."""
 
 from __future__ import annotations
 
+import os.path
 from dataclasses import dataclass
 
 from pants.backend.python.target_types import PexCompletePlatformsField, PythonResolveField
 from pants.core.goals.package import OutputPathField, PackageFieldSet
 from pants.core.goals.run import RunFieldSet, RunInSandboxBehavior
 from pants.core.target_types import ResourceSourceField
+from pants.engine.addresses import Address
 from pants.engine.target import (
     COMMON_TARGET_FIELDS,
     AsyncFieldMixin,
     Dependencies,
     DictStringToStringField,
     IntField,
+    InvalidFieldException,
     MultipleSourcesField,
     StringField,
     StringSequenceField,
@@ -24,6 +27,7 @@ from pants.engine.target import (
 )
 from pants.util.strutil import help_text
 
+from pants_runspec.paths import leaves_build_root
 from runspec.models import LAUNCH_KINDS
 
 
@@ -42,6 +46,21 @@ class RecipeScriptField(StringField, AsyncFieldMixin):
         file.
         """
     )
+
+    @classmethod
+    def compute_value(cls, raw_value: str | None, address: Address) -> str:
+        value = super().compute_value(raw_value, address) or ""
+        if leaves_build_root(os.path.join(address.spec_path, value)):
+            raise InvalidFieldException(
+                f"{address}: the `{cls.alias}` field names {value!r}, which leads out of the "
+                "repository; give the script's path relative to the BUILD file"
+            )
+        return value
+
+    @property
+    def file_path(self) -> str:
+        """The script's path relative to the build root."""
+        return os.path.normpath(os.path.join(self.address.spec_path, self.value))
 
 
 class RecipeScriptsField(StringSequenceField):
@@ -90,6 +109,26 @@ class RecipePythonField(StringField):
         `[python].interpreter_constraints`. A recipe with an image that has a PEP 723 dependency
         with native code needs this or `{PexCompletePlatformsField.alias}`, since its wheels have to
         fit the image's interpreter.
+        """
+    )
+
+
+class RecipeCompletePlatformsField(PexCompletePlatformsField):
+    help = help_text(
+        """
+        The platforms of the job, where wheels with native code must fit another machine than this
+        one: addresses of `file` targets that hold the JSON which
+        `pex3 interpreter inspect --markers --tags` prints there:
+        `complete_platforms=["3rdparty/platforms:h100-py312"]`.
+        """
+    )
+
+
+class RecipeResolveField(PythonResolveField):
+    help = help_text(
+        """
+        The resolve of `[python].resolves` whose lockfile the recipe's requirements come from:
+        `resolve="python-default"`. By default `[python].default_resolve`.
         """
     )
 
@@ -167,10 +206,10 @@ class RunspecRecipe(Target):
         *COMMON_TARGET_FIELDS,
         RecipeScriptField,
         RecipeDependenciesField,
-        PythonResolveField,
+        RecipeResolveField,
         RecipeProvidedField,
         RecipePythonField,
-        PexCompletePlatformsField,
+        RecipeCompletePlatformsField,
         OutputPathField,
         *OVERRIDE_FIELDS,
     )
@@ -205,10 +244,10 @@ class RunspecRecipesGenerator(TargetGenerator):
     copied_fields = COMMON_TARGET_FIELDS
     moved_fields = (
         RecipeDependenciesField,
-        PythonResolveField,
+        RecipeResolveField,
         RecipeProvidedField,
         RecipePythonField,
-        PexCompletePlatformsField,
+        RecipeCompletePlatformsField,
         OutputPathField,
     )
     help = help_text(
@@ -283,10 +322,10 @@ class RecipeFieldSet(PackageFieldSet, RunFieldSet):
 
     script: RecipeScriptField
     dependencies: RecipeDependenciesField
-    resolve: PythonResolveField
+    resolve: RecipeResolveField
     provided: RecipeProvidedField
     python: RecipePythonField
-    complete_platforms: PexCompletePlatformsField
+    complete_platforms: RecipeCompletePlatformsField
     output_path: OutputPathField
     image: RecipeImageField
     launch: RecipeLaunchField

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.backend.python.target_types import PexLayout
+from pants.backend.python.target_types import PexCompletePlatformsField, PexLayout
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import CompletePlatforms
 from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
@@ -128,7 +128,7 @@ class JobPexRequest:
 
 @dataclass(frozen=True)
 class JobPex:
-    """The job's PEX, a folder (packed layout); without requirements there is none.
+    """The job's PEX, a folder (packed layout).
 
     Attributes:
         digest: holds the folder `job.pex`.
@@ -166,6 +166,15 @@ def identity(entries: DigestEntries) -> str:
     return hashlib.sha256(json.dumps(sorted(lines)).encode()).hexdigest()
 
 
+def has_job_pex(recipe: Recipe, requirements: Requirements) -> bool:
+    """Tell whether a bundle holds a job PEX.
+
+    Without requirements it keeps what happens to be installed on a machine out of the job; with an
+    image that is what counts.
+    """
+    return bool(requirements.wanted) or not recipe.spec.image
+
+
 def job_pex_arguments(recipe: Recipe) -> tuple[str, ...]:
     """Return the Pex options of a recipe's job PEX.
 
@@ -180,7 +189,7 @@ def job_pex_arguments(recipe: Recipe) -> tuple[str, ...]:
 @rule(desc="Build the job PEX")
 async def build_job_pex(request: JobPexRequest) -> JobPex:
     recipe, requirements = request.recipe, request.requirements
-    if not requirements.wanted:
+    if not has_job_pex(recipe, requirements):
         return JobPex(EMPTY_DIGEST)
     if requirements.problems:
         raise UnlockedRequirementsError(requirements.problems)
@@ -242,7 +251,8 @@ async def assemble_bundle(request: BundleRequest) -> RecipeBundle:
         )
     )
     complete_platforms = await digest_complete_platforms(
-        field_set.complete_platforms, **implicitly()
+        PexCompletePlatformsField(field_set.complete_platforms.value, recipe.address),
+        **implicitly(),
     )
     job_python: PythonVersion | None = None
     constraints = recipe.interpreter_constraints
@@ -290,7 +300,7 @@ def bundle_document(
         spec=recipe.spec,
         script=f"{CODE}/{recipe.script}",
         source_roots=tuple(os.path.normpath(f"{CODE}/{root}") for root in sorted(source_roots)),
-        job_pex=JOB_PEX if fingerprint.requirements.wanted else None,
+        job_pex=JOB_PEX if has_job_pex(recipe, fingerprint.requirements) else None,
         inherit_path=bool(recipe.spec.image),
         interpreter_constraints=tuple(str(constraint) for constraint in constraints),
         requirements={p.name: p.version for p in fingerprint.requirements.locked},

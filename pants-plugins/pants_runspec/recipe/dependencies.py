@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import os.path
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from pants_runspec.engine import (
     resolve_targets,
     rule,
 )
+from pants_runspec.paths import leaves_build_root
 from pants_runspec.recipe.spec import (
     ScriptRequest,
     config_dir,
@@ -76,7 +78,8 @@ class ConfigOwners:
 
 def config_globs(folder: str) -> tuple[str, ...]:
     """Return the globs of all configs in a config folder and below it."""
-    return (os.path.join(folder, "**/*.yaml"), os.path.join(folder, "**/*.yml"))
+    literal = glob.escape(folder)
+    return (os.path.join(literal, "**/*.yaml"), os.path.join(literal, "**/*.yml"))
 
 
 @rule(desc="Find the owner of a recipe's script", level=LogLevel.DEBUG)
@@ -153,7 +156,9 @@ async def infer_config_dependencies(request: InferConfigDependencies) -> Inferre
     )
     contents = await get_digest_contents(digest)
     text = contents[0].content.decode(errors="replace") if contents else ""
-    bases = tuple(base for base in defaults_of(text, path) if not base.startswith(".."))
+    bases = tuple(
+        glob.escape(base) for base in defaults_of(text, path) if not leaves_build_root(base)
+    )
     if not bases:
         return InferredDependencies([])
     owners = await find_config_owners(ConfigOwnersRequest(bases))

@@ -121,6 +121,11 @@ def digest_of(kind: str, value: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+# The digest of a node with no code in it or below it, such as a config or a requirement: it counts
+# for nothing, so that one more config leaves the code as it was.
+NO_CODE = digest_of("node", [(), []])
+
+
 def is_code(target: Target) -> bool:
     """Tell whether a target's files are part of the code.
 
@@ -153,7 +158,7 @@ async def fingerprint_code_node(request: CodeNodeFingerprintRequest) -> NodeFing
     files = tuple(sorted((file.path, source_digest(file.path, file.content)) for file in contents))
     own_requirements = requirement_strings(tuple(node.members))
     return NodeFingerprint(
-        digest_of("node", [files, sorted(child.digest for child in below)]),
+        digest_of("node", [files, sorted({child.digest for child in below} - {NO_CODE})]),
         files,
         tuple(sorted({*own_requirements, *(r for child in below for r in child.requirements)})),
     )

@@ -7,6 +7,7 @@ import os.path
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.core.goals.lint import LintResult, LintTargetsRequest
 from pants.core.util_rules.partitions import PartitionerType
 from pants.engine.addresses import Address
@@ -40,9 +41,12 @@ from pants_runspec.recipe.requirements import (
     select_requirements,
 )
 from pants_runspec.recipe.spec import (
+    InterpreterConstraintsError,
     Recipe,
     RecipeRequest,
     ScriptRequest,
+    interpreter_constraints,
+    overridden,
     parse_script,
     resolve_recipe,
     script_path,
@@ -144,12 +148,16 @@ def undecodable(files: DigestContents) -> tuple[str, ...]:
 
 
 @rule(desc="Check a recipe")
-async def check_one_recipe(request: CheckRequest) -> RecipeFindings:
+async def check_one_recipe(request: CheckRequest, python_setup: PythonSetup) -> RecipeFindings:
     field_set = request.field_set
     path = script_path(field_set)
     parsed = await parse_script(ScriptRequest(path))
     if parsed.spec is None:
         return RecipeFindings((parsed.problem or path,), ())
+    try:
+        interpreter_constraints(field_set, path, overridden(parsed.spec, field_set), python_setup)
+    except InterpreterConstraintsError as error:
+        return RecipeFindings((str(error),), ())
     recipe = await resolve_recipe(RecipeRequest(field_set), **implicitly())
     globs = config_globs(recipe.config_dir)
     script_owners = await find_script_owners(

@@ -79,13 +79,13 @@ def cut_lockfile(lock: Lock, requirements: Iterable[str], excluded: Iterable[str
 @rule(desc="Build a PEX of locked requirements")
 async def build_locked_pex(request: LockedPexRequest) -> LockedPex:
     resolve = await read_lock(ResolveLockRequest(request.resolve), **implicitly())
-    if resolve.lock.is_requirements_file:
+    arguments: tuple[str, ...] = ()
+    inputs, requirements = EMPTY_DIGEST, PexRequirements()
+    if request.requirements and resolve.lock.is_requirements_file:
         text = cut_lockfile(resolve.lock, request.requirements, request.excluded)
         inputs = await create_digest(CreateDigest([FileContent(REQUIREMENTS_FILE, text.encode())]))
-        arguments: tuple[str, ...] = ("--requirement", REQUIREMENTS_FILE, "--no-transitive")
-        requirements = PexRequirements()
-    else:
-        inputs = EMPTY_DIGEST
+        arguments = ("--requirement", REQUIREMENTS_FILE, "--no-transitive")
+    elif request.requirements:
         arguments = tuple(f"--exclude={name}" for name in request.excluded)
         requirements = PexRequirements(
             request.requirements,

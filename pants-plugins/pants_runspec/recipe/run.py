@@ -8,8 +8,8 @@ from pants.core.goals.run import RunRequest, RunSubsystem
 from pants.engine.fs import AddPrefix
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.unions import UnionRule
-
 from pants.util.docutil import bin_name
+
 from pants_runspec.engine import add_prefix, implicitly, rule
 from pants_runspec.recipe.bundle import BundleRequest, assemble_bundle
 from pants_runspec.target_types import RecipeFieldSet

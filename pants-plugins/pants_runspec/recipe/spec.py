@@ -4,10 +4,13 @@ overrides."""
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os.path
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.engine.addresses import Address
@@ -18,9 +21,13 @@ from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
 from pants_runspec.engine import get_digest_contents, path_globs_to_digest, rule
+from pants_runspec.paths import leaves_build_root
 from pants_runspec.recipe.lockfile import RequirementError, require_valid
 from pants_runspec.target_types import RecipeFieldSet
 from runspec import Runspec, RunspecError, parse_bytes
+
+# `3.12`, as the field `python` has it.
+VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 
 class MissingScriptError(InvalidFieldException):
@@ -52,8 +59,8 @@ class ConfigDirOutsideError(InvalidFieldException):
 
 
 class InterpreterConstraintsError(InvalidFieldException):
-    """The script's `requires-python` or the target's `python` is no version specifier, or
-    contradicts the resolve."""
+    """The script's `requires-python` or the target's `python` is no version specifier, or allows no
+    Python that the repository and the resolve know."""
 
     def __init__(self, script: str, source: str, value: str, problem: str) -> None:
         super().__init__(f"{script}: {source} = {value!r} cannot be met: {problem}")
@@ -113,7 +120,7 @@ class Recipe:
 
 def script_path(field_set: RecipeFieldSet) -> str:
     """Return the path of a target's script relative to the build root."""
-    return os.path.normpath(os.path.join(field_set.address.spec_path, field_set.script.value))
+    return field_set.script.file_path
 
 
 def config_dir(script: str, spec: Runspec) -> str:
@@ -123,7 +130,7 @@ def config_dir(script: str, spec: Runspec) -> str:
         ConfigDirOutsideError: the folder lies outside the build root.
     """
     folder = os.path.normpath(os.path.join(os.path.dirname(script), spec.config.dir))
-    if os.path.isabs(folder) or folder.startswith(".."):
+    if leaves_build_root(folder):
         raise ConfigDirOutsideError(script, spec.config.dir)
     return folder
 
@@ -165,24 +172,37 @@ def interpreter_constraints(
     """
     if recipe.python.value:
         source, value = recipe.python.alias, recipe.python.value
-        declared = f"CPython=={value}.*" if value.replace(".", "").isdigit() else value
+        specifier = f"=={value}.*" if VERSION.fullmatch(value) else value.removeprefix("CPython")
     elif spec.requires_python:
         source, value = "requires-python", spec.requires_python
-        declared = f"CPython{value}"
+        specifier = value
     else:
         return InterpreterConstraints(python_setup.interpreter_constraints)
+    try:
+        # Pants alone would take `CPython3.11` for the name of an interpreter.
+        SpecifierSet(specifier)
+    except InvalidSpecifier as error:
+        problem = "it is no version specifier; write it as in `>=3.11,<3.14`"
+        raise InterpreterConstraintsError(script, source, value, problem) from error
     resolve = recipe.resolve.normalized_value(python_setup)
     of_resolve = python_setup.resolves_to_interpreter_constraints.get(resolve, ())
+    universe = python_setup.interpreter_versions_universe
+    wanted = InterpreterConstraints([f"CPython{specifier}"])
     try:
-        wanted = InterpreterConstraints([declared])
-        if not of_resolve:
-            return wanted
-        return InterpreterConstraints.merge([wanted, InterpreterConstraints(of_resolve)])
-    except (
-        Exception
-    ) as error:  # `packaging`, Pants and its resolver each raise their own kinds here.
-        problem = " ".join(str(error).split())
+        constraints = (
+            InterpreterConstraints.merge([wanted, InterpreterConstraints(of_resolve)])
+            if of_resolve
+            else wanted
+        )
+        constraints.partition_into_major_minor_versions(universe)
+    except ValueError as error:
+        both = f" and of the resolve {resolve} ({' or '.join(of_resolve)})" if of_resolve else ""
+        problem = (
+            f"none of {', '.join(universe)} (`[python].interpreter_versions_universe`) is one of "
+            f"its versions{both}"
+        )
         raise InterpreterConstraintsError(script, source, value, problem) from error
+    return constraints
 
 
 def line_of(text: str, content: bytes) -> int:
@@ -194,7 +214,9 @@ def line_of(text: str, content: bytes) -> int:
 @rule(desc="Parse a recipe's script", level=LogLevel.DEBUG)
 async def parse_script(request: ScriptRequest) -> ParsedScript:
     digest = await path_globs_to_digest(
-        PathGlobs([request.path], glob_match_error_behavior=GlobMatchErrorBehavior.ignore)
+        PathGlobs(
+            [glob.escape(request.path)], glob_match_error_behavior=GlobMatchErrorBehavior.ignore
+        )
     )
     contents = await get_digest_contents(digest)
     if not contents:
@@ -203,7 +225,8 @@ async def parse_script(request: ScriptRequest) -> ParsedScript:
     try:
         spec = parse_bytes(content, request.path)
         require_valid(spec.dependencies)
-    except RunspecError as error:
+        config_dir(request.path, spec)
+    except (RunspecError, ConfigDirOutsideError) as error:
         return ParsedScript(None, str(error))
     except RequirementError as error:
         line = line_of(error.requirement, content)

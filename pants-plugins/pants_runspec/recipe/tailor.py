@@ -29,7 +29,7 @@ from pants_runspec.engine import (
     rule,
 )
 from pants_runspec.recipe.dependencies import config_globs
-from pants_runspec.recipe.spec import config_dir
+from pants_runspec.recipe.spec import ConfigDirOutsideError, config_dir
 from pants_runspec.target_types import (
     RecipeScriptField,
     RunspecConfigsGenerator,
@@ -63,7 +63,7 @@ def config_folders(scripts: dict[str, bytes]) -> tuple[str, ...]:
     for path, content in scripts.items():
         try:
             folders.add(config_dir(path, parse_bytes(content, path)))
-        except RunspecError:
+        except (RunspecError, ConfigDirOutsideError):
             continue
     return tuple(sorted(folders))
 
