@@ -1,34 +1,35 @@
-"""How fast recipe scripts are parsed and source files digested, beside a peer in the same run.
+"""How fast recipe scripts are parsed and source files digested, beside peers in the same process.
 
 Peers: for parsing, the reference implementation of PEP 723 (its regular expression and tomllib,
 https://peps.python.org/pep-0723/#reference-implementation), which gives a dict and checks nothing;
-for the digest, SHA-256 over the bytes and Python's own tokenizer without comments.
+for the digest, the standard library's ways to read Python: `tokenize`, which keeps whitespace and
+comments apart, and `ast.parse`, which drops them but differs from one Python to the next.
 
-    PYTHONPATH=src python benchmarks/parse_rate.py
+`run.py` starts this file with a Python that has tomllib and reads the figures from its output.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
+import json
+import platform
 import re
 import sys
 import sysconfig
-import time
 import tokenize
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tomllib
+from harness import Figure, alternate
+
 from runspec import is_recipe, parse_text, source_digest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 SCRIPTS = 10_000
-ROUNDS = 3
 MODULES = 150
 
 REFERENCE = r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$"
@@ -76,11 +77,13 @@ def scripts() -> list[str]:
     return [METADATA.format(number=n, nodes=n % 64 + 1) + code for n in range(SCRIPTS)]
 
 
-def reference(script: str) -> dict[str, Any]:
-    """Return a script's metadata as PEP 723 shows how to read it."""
+def reference(script: str) -> dict[str, Any] | None:
+    """Return a script's metadata as PEP 723 shows how to read it; None where there is none."""
     matches = [m for m in re.finditer(REFERENCE, script) if m["type"] == "script"]
-    if len(matches) != 1:
+    if len(matches) > 1:
         raise ValueError(f"{len(matches)} script blocks")
+    if not matches:
+        return None
     content = "".join(
         line[2:] if line.startswith("# ") else line[1:]
         for line in matches[0]["content"].splitlines(keepends=True)
@@ -104,48 +107,79 @@ def tokenized(source: bytes) -> str:
     return digest.hexdigest()
 
 
-def best_times(*functions: Callable[[], object]) -> list[float]:
-    """Return each function's best time in seconds, taken in turn so that all see the same load."""
-    times = [float("inf")] * len(functions)
-    for _ in range(ROUNDS):
-        for index, function in enumerate(functions):
-            start = time.perf_counter()
-            function()
-            times[index] = min(times[index], time.perf_counter() - start)
-    return times
+def over(function: Callable[[Any], object], values: list[Any]) -> Callable[[], None]:
+    """Return a contender: the function over all values, what it returns dropped."""
+
+    def run() -> None:
+        for value in values:
+            function(value)
+
+    return run
 
 
-def show(title: str, unit: str, amount: float, rows: Sequence[tuple[str, float]]) -> None:
-    """Print a table; the last row is the peer that the ratios compare with."""
-    print(f"{title}\n  {'':44}{'seconds':>9}{unit:>12}{'ratio':>8}")
-    peer = rows[-1][1]
-    for name, seconds in rows:
-        print(f"  {name:44}{seconds:9.2f}{amount / seconds:12,.1f}{seconds / peer:8.2f}")
+def parse_figures(rounds: int) -> list[Figure]:
+    """Return the figures of parsing, over scripts with a block and without."""
+    texts = scripts()
+    plain = [text.replace("# ///", "# --") for text in texts]
+    times = alternate(
+        {
+            "runspec": over(lambda text: parse_text(text, "train.py"), texts),
+            "reference": over(reference, texts),
+            "runspec, no block": over(is_recipe, plain),
+            "reference, no block": over(reference, plain),
+        },
+        rounds,
+    )
+    peer = "PEP 723's reference implementation"
+    return [
+        Figure(
+            f"parse {SCRIPTS:,} scripts",
+            "runspec.parse_text, checked and frozen",
+            f"{peer}, a dict",
+            times["runspec"],
+            times["reference"],
+            "scripts",
+            SCRIPTS,
+        ),
+        Figure(
+            f"reject {SCRIPTS:,} without a block",
+            "runspec.is_recipe",
+            peer,
+            times["runspec, no block"],
+            times["reference, no block"],
+            "scripts",
+            SCRIPTS,
+        ),
+    ]
+
+
+def digest_figures(rounds: int) -> list[Figure]:
+    """Return the figures of the source digest, over modules of the standard library."""
+    sources = modules()
+    megabytes = sum(map(len, sources)) / 1e6
+    times = alternate(
+        {
+            "runspec": over(lambda source: source_digest("x.py", source), sources),
+            "tokenize": over(tokenized, sources),
+            "ast": over(ast.parse, sources),
+        },
+        rounds,
+    )
+    name = f"digest {megabytes:.1f} MB of Python"
+    ours = "runspec.source_digest"
+    return [
+        Figure(name, ours, peer, times["runspec"], times[key], "MB", megabytes)
+        for key, peer in (("tokenize", "tokenize and SHA-256"), ("ast", "ast.parse, no digest"))
+    ]
 
 
 def main() -> None:
-    """Print both tables."""
-    texts, sources = scripts(), modules()
-    plain = [text.replace("# ///", "# --") for text in texts]
-    names = ["runspec: parse, check, freeze", "runspec: is this a recipe? (no block)"]
-    times = best_times(
-        lambda: [parse_text(text, "train.py") for text in texts],
-        lambda: [is_recipe(text) for text in plain],
-        lambda: [reference(text) for text in texts],
-    )
-    print(f"Python {sys.version.split()[0]}; time as a multiple of the peer's, less is faster\n")
-    rows = list(zip([*names, "peer: PEP 723's reference implementation"], times, strict=True))
-    show(f"{SCRIPTS:,} scripts from memory", "scripts/s", SCRIPTS, rows)
-    names = ["runspec: source_digest", "SHA-256 of the bytes", "peer: tokenize and SHA-256"]
-    times = best_times(
-        lambda: [source_digest("x.py", source) for source in sources],
-        lambda: [hashlib.sha256(source).hexdigest() for source in sources],
-        lambda: [tokenized(source) for source in sources],
-    )
-    megabytes = sum(map(len, sources)) / 1e6
-    print()
-    title = f"{len(sources)} modules of the standard library, {megabytes:.1f} MB"
-    show(title, "MB/s", megabytes, list(zip(names, times, strict=True)))
+    """Print the figures as JSON; the argument says how many rounds."""
+    rounds = int(sys.argv[1])
+    warnings.simplefilter("ignore")  # the standard library's own, as ast.parse compiles it
+    figures = [*parse_figures(rounds), *digest_figures(rounds)]
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    print(json.dumps({"python": python, "figures": [figure.to_dict() for figure in figures]}))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Usage: python3.9 -I bootstrap.py LINK
 
 LINK, which ends in the digest of what goes in, becomes a symbolic link to a new folder beside it:
     venv/                Pants and what it needs, from pants-2.17.lock
+    client               the part of Pants that talks to its daemon, without Python
     pex-vVERSION.pex     the Pex CLI that Pants would otherwise download from GitHub
 The link is made last and at once, so that a reader sees all or nothing, and whoever is killed half
 way leaves at most a folder that the next one removes. Standard library only: it runs before
@@ -195,6 +196,14 @@ def install_pants(venv: Path, tools: Tools) -> None:
     tools.pip(python, "install", "-r", PANTS_LOCK, doing="install Pants from the package index")
 
 
+def link_client(venv: Path, link: Path) -> None:
+    """Make `link` lead to the client without Python, a program that Pants' wheel holds as mere
+    data."""
+    (client,) = venv.glob("lib/python*/site-packages/pants/bin/native_client")
+    client.chmod(0o755)
+    link.symlink_to(client.relative_to(link.parent))
+
+
 def build_pex_cli(python: Path, pin: PexPin, target: Path, scratch: Path, tools: Tools) -> None:
     """Build the Pex CLI, the same bytes on every machine, and check them against the pin.
 
@@ -246,6 +255,7 @@ def build(link: Path, progress: Progress) -> None:
     tools = Tools(clean_environment(scratch), progress)
     with progress.step("installing Pants from the package index"):
         install_pants(venv, tools)
+        link_client(venv, home / "client")
     with progress.step(f"building the Pex CLI {pin.version}"):
         pex = home / f"pex-v{pin.version}.pex"
         build_pex_cli(venv / "bin" / "python", pin, pex, scratch, tools)

@@ -14,7 +14,7 @@ from pants.backend.python.util_rules.pex import CompletePlatforms, PexRequest
 from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
 from pants.engine.addresses import UnparsedAddressInputs
 from pants.engine.fs import Digest
-from pants.engine.process import Process
+from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.target import TransitiveTargetsRequest
 from pants.engine.unions import UnionRule
@@ -50,9 +50,10 @@ class NemoRunspec(PythonToolBase):
         """
         The launcher of recipes and job bundles (the library's command line).
 
-        Add `nemo-runspec` to a resolve and name that resolve in `install_from_resolve`; upgrade it
-        there like any other tool. In a repository that holds the library itself, `source` builds it
-        from there.
+        Add the library's wheel, `nemo-runspec`, to a resolve and name that resolve in
+        `install_from_resolve`; upgrade it there like any other tool. In a repository that holds the
+        library itself, `source` builds it from there. One of the two must be set: no public
+        package index has the wheel yet.
         """
     )
     default_version = "nemo-runspec==0.1.0"
@@ -60,6 +61,8 @@ class NemoRunspec(PythonToolBase):
     default_requirements = ["nemo-runspec>=0.1,<0.2"]
     default_interpreter_constraints = ["CPython>=3.10,<3.14"]
     register_interpreter_constraints = True
+    # Pants asks every tool for one. It comes with the first release; until then `NoLauncherError`
+    # says what to set.
     default_lockfile_resource = ("pants_runspec", "nemo_runspec.lock")
 
     source = StrOption(
@@ -68,7 +71,7 @@ class NemoRunspec(PythonToolBase):
         help=softwrap(
             """
             Address of the target that holds the library's command line, where it is built from
-            source: `src/nemo_runspec:lib`. Unset, the tool is installed from its lockfile.
+            source: `src/nemo_runspec/cli.py`. Unset, `install_from_resolve` counts.
             """
         ),
     )
@@ -127,6 +130,8 @@ async def find_python_version(request: PythonVersionRequest) -> PythonVersion:
                 ),
                 description=f"Ask {python.path} for its version",
                 level=LogLevel.DEBUG,
+                # What stands at a path can be another version after an upgrade.
+                cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
             )
         )
     )

@@ -248,7 +248,6 @@ class RunspecRecipesGenerator(TargetGenerator):
         RecipeProvidedField,
         RecipePythonField,
         RecipeCompletePlatformsField,
-        OutputPathField,
     )
     help = help_text(
         """
@@ -268,7 +267,12 @@ class RunspecConfigSourceField(ResourceSourceField):
 
 
 class RunspecConfigDependenciesField(Dependencies):
-    help = "What the config needs beside the YAMLs named under its `defaults:`, which are inferred."
+    help = help_text(
+        """
+        What the config needs beside the YAMLs named under its `defaults:`, which are inferred:
+        `dependencies=["src/prompts:system"]`.
+        """
+    )
 
 
 class RunspecConfig(Target):

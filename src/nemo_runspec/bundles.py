@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import filecmp
+import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -13,6 +14,8 @@ from nemo_runspec.exceptions import NemoRunspecError
 from nemo_runspec.jobs import bundle_copy
 from runspec import Bundle, Runspec, RunspecError
 from runspec.bundle import from_json
+
+_BYTECODE = "__pycache__"
 
 
 class BundleError(NemoRunspecError):
@@ -55,6 +58,12 @@ class BundleFolder:
     def job_pex(self) -> Path | None:
         return self.root / self.document.job_pex if self.document.job_pex else None
 
+    def in_repository(self, text: str) -> str:
+        """`text` with the files of `code` called what they are called in the repository."""
+        for root in (self.root, os.path.normpath(self.root), os.path.realpath(self.root)):
+            text = text.replace(f"{root}/code/", "")
+        return text
+
 
 def read_bundle(folder: Path) -> BundleFolder:
     """The bundle in `folder`.
@@ -90,48 +99,77 @@ def keep_bundle(bundle: BundleFolder, jobs: Path) -> BundleFolder:
         jobs: the jobs' root (`nemo_runspec.jobs.jobs_root`).
 
     Raises:
-        BundleError: if it is incomplete or its code is not what its digest names.
+        BundleError: if it is incomplete or its code is not what it was made with.
     """
     if bundle.job_pex is not None and not bundle.job_pex.exists():
         raise _incomplete(bundle, bundle.document.job_pex or "")
-    kept = BundleFolder(bundle_copy(jobs, bundle.document.digest), bundle.document)
-    if not kept.root.exists():
-        _copy(bundle.root, kept.root)
-    changed = None if bundle.root == kept.root else _first_difference(bundle.code, kept.code)
+    changed = _first_change(bundle)
     if changed is not None:
+        name, how = changed
         raise BundleError(
-            f"{bundle.code / changed}: was changed after the bundle was made; "
+            f"{bundle.root}: {name} {how} after the bundle was made; "
             "make the change in the repository and package it again"
         )
+    kept = BundleFolder(bundle_copy(jobs, bundle.document.digest), bundle.document)
+    if not _is_kept(kept):
+        _copy(bundle.root, kept)
     return kept
 
 
-def _copy(source: Path, target: Path) -> None:
+def _is_kept(kept: BundleFolder) -> bool:
+    return kept.root.exists() and _first_change(kept) is None
+
+
+def _copy(source: Path, kept: BundleFolder) -> None:
+    """Puts a copy of `source` in its place, whole or not at all; a spoilt one makes room."""
+    target = kept.root
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=".copying-", dir=target.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=".copying-", dir=target.parent))
     try:
-        copy = shutil.copytree(source, Path(temporary) / "bundle", symlinks=True)
+        bytecode = shutil.ignore_patterns(_BYTECODE)
+        copy = shutil.copytree(source, temporary / "bundle", symlinks=True, ignore=bytecode)
+        # Looked at again: another process may have been first, with the same content.
+        if target.exists() and not _is_kept(kept):
+            with contextlib.suppress(FileNotFoundError):
+                target.rename(temporary / "spoilt")
         try:
             copy.rename(target)
         except OSError:
             if not target.exists():
                 raise
-            # Another process was first, with the same content: the digest says so.
     finally:
         shutil.rmtree(temporary)
 
 
-def _first_difference(source: Path, kept: Path) -> Path | None:
-    files = (path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file())
-    return next(
-        (
-            name
-            for name in files
-            if "__pycache__" not in name.parts
-            and not ((kept / name).is_file() and filecmp.cmp(source / name, kept / name, False))
-        ),
-        None,
-    )
+def _first_change(bundle: BundleFolder) -> tuple[str, str] | None:
+    """The first file of `code`, by path, that is not as the document says, and what happened to it.
+
+    None when all are, and when the document does not say.
+    """
+    expected = bundle.document.contents
+    if not expected:
+        return None
+    for name in sorted({*expected, *_code_files(bundle)}):
+        if name not in expected:
+            return name, "was added"
+        try:
+            content = (bundle.root / name).read_bytes()
+        except FileNotFoundError:
+            return name, "was removed"
+        if hashlib.sha256(content).hexdigest() != expected[name]:
+            return name, "was changed"
+    return None
+
+
+def _code_files(bundle: BundleFolder) -> list[str]:
+    """The files below `code` but for bytecode, and links, by path in the bundle."""
+    found: list[str] = []
+    for parent, folders, files in os.walk(bundle.code):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        folders[:] = [name for name in folders if name != _BYTECODE]
+        relative = Path(parent).relative_to(bundle.root)
+        found += [(relative / name).as_posix() for name in (*files, *links)]
+    return found
 
 
 def _incomplete(bundle: BundleFolder, name: str) -> BundleError:

@@ -117,17 +117,7 @@ def _recipe(arguments: list[str]) -> int:
     from nemo_runspec.cli_context import GlobalContext
     from nemo_runspec.recipe import run_recipe
 
-    ctx = GlobalContext(
-        config=parsed.config,
-        run=parsed.run,
-        batch=parsed.batch,
-        dry_run=parsed.dry_run,
-        stage=parsed.stage,
-        force_squash=parsed.force_squash,
-        dotlist=list(parsed.dotlist),
-        passthrough=list(parsed.passthrough),
-    )
-    return run_recipe(folder, ctx, argv)
+    return run_recipe(folder, GlobalContext.from_arguments(parsed), argv)
 
 
 def _recipe_help(folder: Path) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from nemo_runspec.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from runspec import Arguments
 
 __all__ = ["GlobalContext", "split_unknown_args"]
 
@@ -33,6 +37,20 @@ class GlobalContext:
     force_squash: bool = False
     dotlist: list[str] = field(default_factory=list)
     passthrough: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_arguments(cls, arguments: Arguments) -> GlobalContext:
+        """The context that a command line stands for; that it asks for help is not kept."""
+        return cls(
+            config=arguments.config,
+            run=arguments.run,
+            batch=arguments.batch,
+            dry_run=arguments.dry_run,
+            stage=arguments.stage,
+            force_squash=arguments.force_squash,
+            dotlist=list(arguments.dotlist),
+            passthrough=list(arguments.passthrough),
+        )
 
     @property
     def mode(self) -> str:
@@ -75,13 +93,8 @@ def split_unknown_args(
         raise UsageError(str(error)) from error
     # This command's own help is not asked for here: whoever claims --help has done so before.
     for_script = [*parsed.passthrough, "--help"] if parsed.help else parsed.passthrough
-    merged = GlobalContext(
-        config=parsed.config,
-        run=parsed.run,
-        batch=parsed.batch,
-        dry_run=parsed.dry_run,
-        stage=parsed.stage,
-        force_squash=parsed.force_squash,
+    merged = replace(
+        GlobalContext.from_arguments(parsed),
         dotlist=[*known.dotlist, *parsed.dotlist],
         passthrough=[*known.passthrough, *for_script],
     )

@@ -4,7 +4,8 @@
   _bundles/<digest>/            what the jobs run, one copy per bundle
   20260131-235959-nano3-train/  one job
     job.yaml  train.yaml        the compiled configs
-    command.sh                  the command as it was started; secrets stand as $NAME
+    command.sh                  the command as it was started, for its owner's eyes; secret
+                                variables stand as $NAME
     status.json                 its state, process ids and exit code
     logs/job.log                standard output and error, in the order they were written
     bin/python  bin/python3     the job's interpreter

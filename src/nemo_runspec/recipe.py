@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from nemo_runspec.config.loader import (
 )
 from nemo_runspec.display import display_job_completion, display_job_config
 from nemo_runspec.env import parse_env
-from nemo_runspec.exceptions import ConfigError
-from nemo_runspec.execution.attach import attach
+from nemo_runspec.exceptions import ConfigError, NemoRunspecError
+from nemo_runspec.execution.attach import Attached, attach, held_signals
 from nemo_runspec.execution.environment import build_env_vars
 from nemo_runspec.execution.interpreter import job_interpreter, own_python
 from nemo_runspec.execution.job_python import JobPython, open_job_pex
@@ -61,8 +61,19 @@ def run_recipe(folder: Path, ctx: GlobalContext, argv: Sequence[str]) -> int:
 
     Raises:
         NemoRunspecError: if something is wrong with the input; nothing is left behind then.
+            Files of the bundle's code are called what they are called in the repository.
     """
     bundle = read_bundle(folder)
+    try:
+        return _run(bundle, ctx, argv)
+    except NemoRunspecError as error:
+        error.args = tuple(
+            bundle.in_repository(part) if isinstance(part, str) else part for part in error.args
+        )
+        raise
+
+
+def _run(bundle: BundleFolder, ctx: GlobalContext, argv: Sequence[str]) -> int:
     name = bundle.spec.name or bundle.script.stem
 
     train = parse_config(ctx, bundle.config_dir, bundle.spec.config.default)
@@ -78,7 +89,7 @@ def run_recipe(folder: Path, ctx: GlobalContext, argv: Sequence[str]) -> int:
         print("note: --force-squash: a local job runs without an image", file=sys.stderr)
     interpreter, is_own = _find_python(bundle)
     root = jobs_root()
-    with _new_folder(name, root) as paths:
+    with ExitStack() as until_started, _new_folder(name, root) as paths:
         kept = keep_bundle(bundle, root)
         save_configs(job_config, train_config, paths.folder)
         python = _job_python(kept, interpreter, is_own)
@@ -87,7 +98,12 @@ def run_recipe(folder: Path, ctx: GlobalContext, argv: Sequence[str]) -> int:
             executor.stage(request)
             print(f"{name}: staged in {paths.folder}; run it with: sh {paths.command}")
             return 0
+        # Between its start and its handle nobody could find the job to end it.
+        signals = until_started.enter_context(held_signals())
         handle = executor.submit(request, attached=not ctx.batch)
+    if signals:
+        executor.cancel(handle)
+        return _report_end(recipe, Attached(executor.wait(handle), signals[0]), paths)
     if ctx.batch:
         print(f"{name}: runs as process {handle.id} in {paths.folder}")
         print(f"follow it with: tail -f {paths.log}")
@@ -111,7 +127,11 @@ class _Recipe:
 
     def job(self, folder: Path, bundle: BundleFolder, python: JobPython) -> Job:
         """The job in `folder`, with its code from `bundle`."""
-        declared = build_env_vars(self.job_config, self.profile)
+        profile = self.profile
+        if self.executor == _DEFAULT_EXECUTOR:
+            # A cluster's folder that the profile inherited; a job here has a folder of its own.
+            profile = {k: v for k, v in profile.items() if k != "remote_job_dir"}
+        declared = build_env_vars(self.job_config, profile)
         workdir = self.profile.get("workdir") or _resolve(
             self.job_config, "run.workdir", bundle.spec.run.workdir
         )
@@ -151,7 +171,10 @@ def _show(recipe: _Recipe) -> int:
 def _follow(recipe: _Recipe, executor: Executor, handle: Handle, paths: JobPaths) -> int:
     """Attached: the job's output here, its exit code ours."""
     sys.stdout.flush()
-    attached = attach(executor, handle, sys.stdout.buffer)
+    return _report_end(recipe, attach(executor, handle, sys.stdout.buffer), paths)
+
+
+def _report_end(recipe: _Recipe, attached: Attached, paths: JobPaths) -> int:
     code = attached.exit_code
     if attached.status.state is State.SUCCEEDED:
         seconds = attached.status.seconds or 0.0

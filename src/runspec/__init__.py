@@ -26,7 +26,7 @@ from runspec.errors import (
 from runspec.mapping import FrozenMapping
 from runspec.models import Runspec, RunspecConfig, RunspecResources, RunspecRun
 from runspec.parser import find_block, has_block, is_recipe, parse, parse_bytes, parse_text
-from runspec.source_digest import canonical_source, source_digest
+from runspec.source_digest import canonical_source, content_digest, source_digest
 
 __all__ = [
     "OPTIONS",
@@ -55,6 +55,7 @@ __all__ = [
     "UnreadableScriptError",
     "UnsupportedSchemaError",
     "canonical_source",
+    "content_digest",
     "find_block",
     "from_json",
     "has_block",

@@ -112,8 +112,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         argv: the arguments, without the program.
 
     Raises:
-        ArgumentsError: a mistyped option, a missing or unwanted value, or options that exclude one
-            another.
+        ArgumentsError: a mistyped option, a missing or unwanted value, an override whose key is no
+            key, or options that exclude one another.
     """
     split = list(argv).index("--") if "--" in argv else len(argv)
     ours, passthrough = argv[:split], list(argv[split + 1 :])
@@ -129,7 +129,10 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         option = _BY_NAME.get(name)
         if option is None or (equals and not name.startswith("--")):
             _refuse_mistyped(argument)
-            (dotlist if _OVERRIDE.match(argument) else script).append(argument)
+            is_override = _OVERRIDE.match(argument) is not None
+            if not is_override:
+                _refuse_broken_override(argument)
+            (dotlist if is_override else script).append(argument)
         elif option.value is None:
             if equals:
                 raise _error(f"{name} takes no value, and has {value!r}", f"write {name}")
@@ -206,6 +209,17 @@ def _refuse_mistyped(argument: str) -> None:
         f"unknown option {argument}",
         f"did you mean {meant}? To pass it to the script put it after --",
     )
+
+
+def _refuse_broken_override(argument: str) -> None:
+    """Raise `ArgumentsError` for what was most likely meant as an override of the config."""
+    if "=" in argument and not argument.startswith("-"):
+        key = argument.partition("=")[0]
+        raise _error(
+            f"{argument!r} is no override of the config: {key!r} is no key",
+            "write names with dots between them, as in train.lr=1e-4, or put it after -- "
+            "if it is for the script",
+        )
 
 
 def _is_short(name: str) -> bool:

@@ -6,6 +6,7 @@ The build side writes it, the run side reads it; it is one of the two documents 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,8 @@ from runspec.mapping import FrozenMapping
 from runspec.models import Runspec
 
 SCHEMA = "1"
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,10 @@ class Bundle:
         source_roots: folders that imports start from.
         fingerprints: of what decides what the job computes.
         files: first-party files and their source digests, by path in the build root.
-        digest: SHA-256, in hexadecimal, over every other file of the bundle: its identity.
+        digest: SHA-256, in hexadecimal, over this document and all else of the bundle, or what
+            that is made from: its identity.
+        contents: SHA-256, in hexadecimal, of the bytes of each file below `code`, by path in the
+            bundle; empty in a bundle whose build did not say.
         job_pex: the third-party requirements; None when there are none.
         inherit_path: whether packages that the interpreter has count too, as in an image.
         interpreter_constraints: the interpreters it runs on, such as `CPython>=3.11,<3.14`.
@@ -62,6 +68,7 @@ class Bundle:
     fingerprints: Fingerprints
     files: Mapping[str, str]
     digest: str
+    contents: Mapping[str, str] = FrozenMapping()
     job_pex: Optional[str] = None
     inherit_path: bool = False
     interpreter_constraints: tuple[str, ...] = ()
@@ -69,7 +76,7 @@ class Bundle:
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
-        for name in ("files", "requirements"):
+        for name in ("contents", "files", "requirements"):
             value = getattr(self, name)
             if not isinstance(value, FrozenMapping):
                 object.__setattr__(self, name, FrozenMapping(value))
@@ -93,6 +100,7 @@ def to_json(bundle: Bundle) -> str:
             "config": bundle.fingerprints.config,
         },
         "files": dict(bundle.files),
+        "contents": dict(bundle.contents),
         "digest": bundle.digest,
     }
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
@@ -162,7 +170,13 @@ def _bundle(document: Mapping[str, Any], folder: Path) -> Bundle:
             config=fields.string(prints, ("fingerprints", "config"), ""),
         ),
         files=FrozenMapping(fields.string_table(document, ("files",))),
-        digest=fields.string(document, ("digest",), ""),
+        contents=FrozenMapping(
+            {
+                _inside(path, ("contents",)): value
+                for path, value in fields.string_table(document, ("contents",)).items()
+            }
+        ),
+        digest=_digest(fields.string(document, ("digest",), "")),
     )
 
 
@@ -171,6 +185,17 @@ def _spec(table: Mapping[str, Any], script_path: Path) -> Runspec:
         return Runspec.from_dict(table, script_path)
     except FieldProblem as problem:
         raise FieldProblem(("spec", *problem.keys), problem.problem, problem.fix) from None
+
+
+def _digest(value: str) -> str:
+    """Return a digest, which names a folder."""
+    if not _DIGEST.fullmatch(value):
+        raise FieldProblem(
+            ("digest",),
+            f"is {fields.show(value)}, not a SHA-256 in hexadecimal",
+            "make the bundle anew",
+        )
+    return value
 
 
 def _inside(path: str, keys: tuple[str, ...]) -> str:

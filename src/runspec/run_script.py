@@ -59,6 +59,7 @@ while [ -L "$here" ]; do
     esac
 done
 here=$(CDPATH='' cd -- "$(dirname -- "$here")" && pwd -P) || fail "cannot find the folder of $0"
+[ -f "$here/launcher.pex" ] || fail "$here: launcher.pex is missing; make the bundle anew"
 
 # What another Python or PEX left behind would reach into the launcher's own.
 unset PYTHONHOME PYTHONPATH PEX_INTERPRETER PEX_MODULE PEX_SCRIPT PEX_PYTHON PEX_PYTHON_PATH

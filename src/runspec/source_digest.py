@@ -49,7 +49,7 @@ def canonical_source(data: bytes) -> bytes:
 
 
 def source_digest(path: str, data: bytes) -> str:
-    """Return the SHA-256 of a file as it counts in a fingerprint.
+    """Return the SHA-256 of a source file as it counts in a fingerprint.
 
     Args:
         path: the file's name; one that ends in `.py` counts by its canonical source, any other by
@@ -59,7 +59,17 @@ def source_digest(path: str, data: bytes) -> str:
     Returns:
         64 hexadecimal digits, over the name of the format and the form.
     """
-    form = canonical_source(data) if path.endswith(".py") else _by_bytes(data)
+    if not path.endswith(".py"):
+        return content_digest(data)
+    return _digest(canonical_source(data))
+
+
+def content_digest(data: bytes) -> str:
+    """Return the SHA-256 of a file that counts by its bytes, a `.py` that is data too."""
+    return _digest(_by_bytes(data))
+
+
+def _digest(form: bytes) -> str:
     return hashlib.sha256(FORMAT + b"\0" + form).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ def make_bundle(
     more: str = "",
     script: str | None = None,
     configs: Mapping[str, str] = CONFIGS,
+    files: Mapping[str, str] = {},
     **fields: Any,
 ) -> Path:
     """Writes a bundle into `folder`.
@@ -43,6 +45,7 @@ def make_bundle(
         more: further TOML lines of the block.
         script: what follows the block; default: a script that prints what it was given.
         configs: text of its YAMLs, by name.
+        files: text of further files, by path below the script's folder.
         fields: of `Bundle`, instead of the usual.
 
     Returns:
@@ -58,6 +61,8 @@ def make_bundle(
     path.write_text(text, encoding="utf-8")
     for name, config in configs.items():
         (path.parent / "config" / f"{name}.yaml").write_text(config, encoding="utf-8")
+    for name, content in files.items():
+        (path.parent / name).write_text(content, encoding="utf-8")
     document: dict[str, Any] = {
         "recipe": "src/demo:train",
         "spec": parse(path),
@@ -66,6 +71,11 @@ def make_bundle(
         "fingerprints": Fingerprints("a" * 64, "b" * 64, "c" * 64),
         "files": {},
         "digest": "d" * 64,
+        "contents": {
+            file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted((folder / "code").rglob("*"))
+            if file.is_file()
+        },
         "interpreter_constraints": ("CPython>=3.9",),
         **fields,
     }

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,15 +62,72 @@ def test_kept_once_and_whole(tmp_path: Path) -> None:
     assert again.root == root
 
 
-def test_a_changed_bundle_is_refused(tmp_path: Path) -> None:
-    folder = make_bundle(tmp_path / "b")
-    bundle = read_bundle(folder)
+def edit(folder: Path) -> None:
+    (folder / "code/src/demo/train.py").write_text("import os\n")
+
+
+def add(folder: Path) -> None:
+    (folder / "code/src/demo/a b.py").write_text("")
+
+
+def add_link(folder: Path) -> None:
+    (folder / "code/src/link").symlink_to(folder)
+
+
+def remove(folder: Path) -> None:
+    (folder / "code/src/demo/config/tiny.yaml").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edit, "code/src/demo/train.py was changed"),
+        (add, "code/src/demo/a b.py was added"),
+        (add_link, "code/src/link was added"),
+        (remove, "code/src/demo/config/tiny.yaml was removed"),
+    ],
+)
+def test_a_changed_bundle_is_refused_and_never_kept(
+    tmp_path: Path, change: Callable[[Path], None], message: str
+) -> None:
+    pristine = read_bundle(make_bundle(tmp_path / "b"))
+    changed = shutil.copytree(pristine.root, tmp_path / "changed")
+    change(changed)
+    for _ in range(2):
+        with pytest.raises(BundleError, match=f"{message} after .*package it again") as raised:
+            keep_bundle(read_bundle(changed), tmp_path / "jobs")
+        assert "\n" not in str(raised.value)
+        kept = keep_bundle(pristine, tmp_path / "jobs")
+        assert kept.script.read_bytes() == pristine.script.read_bytes()
+
+
+@pytest.mark.parametrize("change", [edit, add, remove])
+def test_a_changed_copy_is_repaired(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    bundle = read_bundle(make_bundle(tmp_path / "b"))
     kept = keep_bundle(bundle, tmp_path)
-    (kept.code / "src" / "demo" / "__pycache__").mkdir()
-    keep_bundle(bundle, tmp_path)
-    (folder / "code/src/demo/config/tiny.yaml").write_text("changed: 1\n")
-    with pytest.raises(BundleError, match=r"tiny\.yaml: was changed"):
-        keep_bundle(bundle, tmp_path)
+    change(kept.root)
+    assert keep_bundle(bundle, tmp_path) == kept
+    assert sorted(path.relative_to(kept.root) for path in kept.root.rglob("*")) == sorted(
+        path.relative_to(bundle.root) for path in bundle.root.rglob("*")
+    )
+    assert kept.script.read_bytes() == bundle.script.read_bytes()
+    assert [path.name for path in kept.root.parent.iterdir()] == ["d" * 32]
+
+
+def test_bytecode_is_no_change_and_stays_behind(tmp_path: Path) -> None:
+    bundle = read_bundle(make_bundle(tmp_path / "b"))
+    (bundle.script.parent / "__pycache__").mkdir()
+    (bundle.script.parent / "__pycache__" / "x.pyc").touch()
+    kept = keep_bundle(bundle, tmp_path)
+    assert not list(kept.root.rglob("__pycache__"))
+    (kept.script.parent / "__pycache__").mkdir()
+    assert keep_bundle(bundle, tmp_path) == kept
+    assert list(kept.root.rglob("__pycache__"))
+
+
+def test_a_bundle_whose_build_did_not_say_what_it_holds(tmp_path: Path) -> None:
+    bundle = read_bundle(make_bundle(tmp_path / "b", contents={}))
+    assert keep_bundle(bundle, tmp_path).script.is_file()
 
 
 def test_a_missing_job_pex(tmp_path: Path) -> None:

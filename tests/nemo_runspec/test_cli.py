@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from nemo_runspec.cli import main
+from nemo_runspec.execution.local import LocalExecutor
+from nemo_runspec.execution.protocol import Handle, Request
 from nemo_runspec.execution.supervisor import find_process, is_alive
 from nemo_runspec.jobs import JobPaths
 from tests.nemo_runspec.example_bundle import make_bundle
@@ -127,8 +130,7 @@ def test_imports_from_source_roots_and_a_file_beside_the_script(tmp_path: Path) 
         import demo.helper
         print(demo.helper.X, (Path(__file__).parent / "config" / "default.yaml").is_file())
     """
-    bundle = make_bundle(tmp_path / "b", script=script)
-    (bundle / "code/src/demo/helper.py").write_text("X = 42\n")
+    bundle = make_bundle(tmp_path / "b", script=script, files={"helper.py": "X = 42\n"})
     code, out, _ = run(["recipe", bundle])
     assert (code, out.splitlines()[0]) == (0, "42 True")
 
@@ -345,3 +347,123 @@ def test_help_lists_what_there_is(bundle: Path, capsys: pytest.CaptureFixture[st
     assert "wandb" not in page
     assert main(["--help"]) == 0
     assert main(["--version"]) == 0
+
+
+SECRET_PROFILE = """
+[here]
+executor = "local"
+startup_commands = ["export HF_TOKEN=hf_abc"]
+run_command = "FOO=1 WANDB_API_KEY=hf_abc python {script} --config {config}"
+[here.env_vars]
+URL = "https://hf_abc@host/"
+"""
+
+
+def test_secrets_in_commands_are_for_the_owner_alone(bundle: Path) -> None:
+    Path("env.toml").write_text(SECRET_PROFILE)
+    line: list[str | Path]
+    line = ["recipe", bundle, "-r", "here", "run.env.env_vars={PGPASSWORD: hf_abc}", "--"]
+    line += ["--token", "hf_abc", "--url=https://hf_abc@host"]
+    code, shown, err = run([*line[:4], "-d", *line[4:]])
+    assert (code, err) == (0, "")
+    assert "hf_abc" not in shown
+    assert "export HF_TOKEN=******" in shown
+    code, out, err = run(line)
+    assert (code, err) == (0, "")
+    env = json.loads(out.splitlines()[0])["env"]
+    assert env["HF_TOKEN"] == env["WANDB_API_KEY"] == env["PGPASSWORD"] == "hf_abc"
+    (job,) = jobs()
+    for path in job.folder.rglob("*"):
+        if path.is_file() and path != job.log:
+            assert "hf_abc" not in path.read_text() or stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "hf_abc" not in job.job_config.read_text()
+    for private in (job.command, job.train_config):
+        assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    again = subprocess.run(["sh", job.command], capture_output=True, check=True)
+    assert json.loads(again.stdout)["env"]["HF_TOKEN"] == "hf_abc"
+    assert json.loads(again.stdout)["argv"][-1] == "--url=https://hf_abc@host"
+
+
+def test_an_edited_bundle_is_refused_and_the_pristine_one_runs(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = bundle / "code/src/demo/train.py"
+    pristine = script.read_text()
+    script.write_text(f"{pristine}\n# edited\n")
+    assert main(["recipe", str(bundle)]) == 2
+    err = capsys.readouterr().err
+    assert "src/demo/train.py was changed" in err and err.count("\n") == 1
+    script.write_text(pristine)
+    assert run(["recipe", bundle])[0] == 0
+
+
+BROKEN_CONFIGS = {
+    "no such config": ("tiny", "train: {lr: 1}\n", "-c", "tny"),
+    "broken YAML": ("default", "a: [\n", "-d"),
+    "circle": ("default", "defaults: default\n", "-d"),
+    "no mapping": ("default", "5\n", "-d"),
+    "missing base": ("default", "defaults: nowhere\n", "-d"),
+    "unknown key": ("default", "train: {lr: 1}\n", "trian.lr=5"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_CONFIGS)
+def test_files_are_called_what_they_are_in_the_repository(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, text, *arguments = BROKEN_CONFIGS[case]
+    bundle = make_bundle(tmp_path / "sandbox", configs={name: text})
+    link = tmp_path / "link"
+    link.symlink_to(bundle)
+    for folder in (bundle, link, Path("..") / "sandbox"):
+        assert main(["recipe", str(folder), *arguments]) == 2
+        err = capsys.readouterr().err
+        assert "src/demo/config" in err
+        assert "/code/" not in err and str(tmp_path) not in err
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_job_is_submitted_ends_it(
+    tmp_path: Path,
+    signum: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    submit = LocalExecutor.submit
+
+    def interrupted(self: LocalExecutor, request: Request, *, attached: bool) -> Handle:
+        handle = submit(self, request, attached=attached)
+        os.kill(os.getpid(), signum)
+        return handle
+
+    monkeypatch.setattr(LocalExecutor, "submit", interrupted)
+    Path("env.toml").write_text("[here]\nexecutor = 'local'\n")
+    bundle = make_bundle(tmp_path / "b", script="import time; time.sleep(600)\n")
+    before = signal.signal(signum, signal.default_int_handler)
+    try:
+        assert main(["recipe", str(bundle), "--batch", "here"]) == 128 + signum
+    finally:
+        signal.signal(signum, before)
+    (job,) = jobs()
+    record = json.loads(job.status.read_text())
+    assert record["cancelled"] is True
+    assert find_process(record["job"]["pid"]) is None
+    assert capsys.readouterr().err == f"error: demo/train: cancelled; log: {job.log.absolute()}\n"
+
+
+def test_a_clusters_folder_is_none_of_a_local_job(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HOME", raising=False)
+    Path("env.toml").write_text(
+        "[cluster]\nexecutor = 'slurm'\nremote_job_dir = '/lustre'\n"
+        "[here]\nextends = 'cluster'\nexecutor = 'local'\n"
+    )
+    code, out, _ = run(["recipe", bundle, "-r", "here"])
+    env = json.loads(out.splitlines()[0])["env"]
+    (job,) = jobs()
+    assert code == 0
+    assert env["NEMO_RUN_DIR"] == str(job.folder.absolute())
+    assert "HF_HOME" not in env
+    shown = run(["recipe", bundle, "-r", "cluster", "-d"])[1]
+    assert "HF_HOME=/lustre/hf" in shown

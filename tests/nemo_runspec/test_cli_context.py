@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import typer
 from nemo_runspec.cli_context import GlobalContext, split_unknown_args
 from nemo_runspec.exceptions import UsageError
 from nemo_runspec.recipe_config import RecipeConfig, parse_recipe_config
+from runspec import Arguments
 
 
 def typer_context(args: list[str], obj: GlobalContext | None = None) -> Any:
@@ -97,3 +99,10 @@ def test_recipe_config_ends_with_2_and_one_line(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
+
+
+def test_a_context_takes_all_of_a_command_line() -> None:
+    arguments = Arguments("c", "r", "b", True, True, True, True, ("a=1",), ("x",))
+    taken = asdict(GlobalContext.from_arguments(arguments))
+    expected = {name: value for name, value in asdict(arguments).items() if name != "help"}
+    assert taken == {**expected, "dotlist": ["a=1"], "passthrough": ["x"]}

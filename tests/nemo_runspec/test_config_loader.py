@@ -256,4 +256,18 @@ def test_saved_configs_hide_secrets_and_read_back(tmp_path: Path) -> None:
     assert sorted(path.name for path in job_path.parent.iterdir()) == ["job.yaml", "train.yaml"]
 
     _, harmless = save_configs(made, OmegaConf.create({"tokenizer": "x"}), tmp_path / "other")
-    assert stat.S_IMODE(harmless.stat().st_mode) != 0o600
+    assert stat.S_IMODE(harmless.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("default", ["base.yaml", "sub/base.yaml"])
+def test_the_recipes_default_is_the_same_from_everywhere(tmp_path: Path, default: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / default).write_text("a: here\n")
+    configs = tmp_path / "recipe" / "config"
+    (configs / "sub").mkdir(parents=True)
+    (configs / default).write_text("a: recipe\n")
+    assert parse_config(GlobalContext(), configs, default).a == "recipe"
+    assert parse_config(GlobalContext(config=default), configs, "x").a == "here"
+    (configs / default).unlink()
+    with pytest.raises(ConfigError):
+        parse_config(GlobalContext(), configs, default)

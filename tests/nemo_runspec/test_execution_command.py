@@ -148,3 +148,21 @@ def test_execute_local(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit) as ended:
         execute("1", "2")
     assert ended.value.code == 2
+
+
+def test_the_gpus_that_the_job_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    job = make_job(tmp_path, "", env={"CUDA_VISIBLE_DEVICES": "2,3"})
+    job = replace(job, spec=replace(job.spec, run=RunspecRun(launch="torchrun")))
+    assert "--nproc-per-node=2" in build_command(job)
+    assert processes_per_node({"nproc_per_node": "gpu"}, 8) == "gpu"
+    assert processes_per_node({"gpus_per_node": "gpu"}, 8, job.env) == 2
+    assert processes_per_node({}, 8) == 4
+
+
+def test_a_failing_startup_command_keeps_its_secret(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_startup_commands_local(["export HF_TOKEN=hf_abc; exit 4"])
+    err = capfd.readouterr().err
+    assert "export HF_TOKEN=******; exit 4" in err
+    assert "hf_abc" not in err

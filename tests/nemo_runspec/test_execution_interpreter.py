@@ -79,7 +79,11 @@ def test_nothing_fits(tmp_path: Path, environ: dict[str, str]) -> None:
 
 def test_runspec_python(tmp_path: Path, environ: dict[str, str]) -> None:
     chosen = {**environ, "RUNSPEC_PYTHON": sys.executable}
-    assert job_interpreter(["CPython==2.7.*"], chosen) == Path(sys.executable)
+    assert job_interpreter([f"CPython=={MINOR}.*"], chosen) == Path(sys.executable)
+    with pytest.raises(ExecutionError) as raised:
+        job_interpreter(["CPython==2.7.*", ">=4"], chosen)
+    assert f"RUNSPEC_PYTHON={sys.executable} is Python {HERE}" in str(raised.value)
+    assert "CPython==2.7.* or >=4" in str(raised.value)
     shim = program(tmp_path / "python3", BROKEN)
     with pytest.raises(ExecutionError, match="RUNSPEC_PYTHON"):
         job_interpreter([], {**environ, "RUNSPEC_PYTHON": str(shim)})

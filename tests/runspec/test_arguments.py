@@ -83,14 +83,7 @@ def test_overrides(argument: str) -> None:
             " ",
             "-",
             "a",
-            "=1",
-            "0=1",
-            "a b=1",
-            "a/b=1",
-            "https://x/y?a=b",
-            "~a=1",
             "~a",
-            "++a.b=1",
         ),
         *(
             "-1",
@@ -101,15 +94,25 @@ def test_overrides(argument: str) -> None:
             "-D",
             "-C",
             "--x=1",
-            "a .b=1",
-            ".a=1",
-            "a.=1",
-            "a[=1",
         ),
     ],
 )
 def test_what_is_neither_goes_to_the_script(argument: str) -> None:
     assert parse_arguments([argument]) == Arguments(passthrough=(argument,))
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("train..lr=2", "=c", "=1", "0=1", "a b=1", "a/b=1", "https://x/y?a=b", "~a=1"),
+        *("++a.b=1", "a .b=1", ".a=1", "a.=1", "a[=1", "a\n=1"),
+    ],
+)
+def test_an_override_with_no_key_is_refused(argument: str) -> None:
+    with pytest.raises(ArgumentsError, match="is no override of the config") as caught:
+        parse_arguments(["x", argument])
+    assert "\n" not in str(caught.value)
+    assert parse_arguments(["--", argument]).passthrough == (argument,)
 
 
 @pytest.mark.parametrize(

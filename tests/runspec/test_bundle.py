@@ -22,6 +22,7 @@ BUNDLE = Bundle(
     fingerprints=Fingerprints(code="c" * 64, environment="e" * 64, config="f" * 64),
     files={"src/a b/train.py": "a" * 64},
     digest="d" * 64,
+    contents={"code/src/a b/train.py": "b" * 64},
 )
 
 
@@ -48,7 +49,7 @@ def test_the_text_is_canonical() -> None:
 
 def test_optional_keys_have_defaults_and_unknown_keys_are_ignored() -> None:
     full = json.loads(document(new={"a": 1}, schema="1.3"))
-    for key in ("job_pex", "inherit_path", "interpreter_constraints", "requirements"):
+    for key in ("job_pex", "inherit_path", "interpreter_constraints", "requirements", "contents"):
         del full[key]
     bundle = from_json(json.dumps(full), "bundle.json")
     assert (bundle.job_pex, bundle.inherit_path) == (None, False)
@@ -72,6 +73,10 @@ def test_optional_keys_have_defaults_and_unknown_keys_are_ignored() -> None:
         (document(source_roots="code"), ': source_roots is "code" (a string), not a list; '),
         (document(inherit_path="no"), ': inherit_path is "no" (a string), not a boolean; '),
         (document(files={"a": None}), ": files.a is null, not a string; "),
+        (document(digest="../" * 21 + "x"), ': digest is "../../'),
+        (document(digest="D" * 64), ": digest is "),
+        (document(digest="d" * 64 + "\n"), ": digest is "),
+        (document(contents={"../x": "a"}), ': contents is "../x", outside the bundle; '),
         (document(fingerprints=[]), ": fingerprints is [] (a list), not a table; "),
         (
             document(fingerprints=dict.fromkeys(("code", "environment", "config"), 1)),

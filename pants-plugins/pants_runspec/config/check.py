@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Optional, Union
 
 from pants_runspec.config.compose import (
-    Composed,
+    DEFAULTS,
     Composer,
     Composition,
     Finding,
-    compose,
     defaults_of,
 )
 from pants_runspec.config.interpolation import (
@@ -28,12 +27,7 @@ from pants_runspec.config.interpolation import (
 from pants_runspec.config.values import Values
 from pants_runspec.config.yaml_tree import Scalar, leaves
 
-__all__ = ["Composed", "Finding", "check_config", "check_recipe", "compose", "defaults_of"]
-
-
-def check_config(path: str, files: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Check one config; see `check_recipe`."""
-    return check_recipe((path,), files)
+__all__ = ["Finding", "check_recipe", "defaults_of"]
 
 
 def check_recipe(
@@ -126,6 +120,9 @@ def _check_values(
             line = _line_of(leaf, error.excerpt, files)
             text = f"is no interpolation that OmegaConf reads: {error.problem}"
             yield _Problem(leaf.path, line, error.excerpt, text, False)
+            continue
+        if keys[0] == DEFAULTS:
+            # Only Hydra's are still there, and Hydra resolves them with keys of its own.
             continue
         for interpolation in nested(parts):
             line = _line_of(leaf, interpolation.text, files)

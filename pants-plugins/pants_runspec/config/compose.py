@@ -1,4 +1,8 @@
-"""A recipe's config with everything its `defaults:` name, merged as OmegaConf merges."""
+"""A recipe's config with everything its `defaults:` name, merged as it is when the recipe runs.
+
+The library does the same with `nemo_runspec.config.load_config`, which this follows rule by rule;
+it is not used here because the plugin runs on Pants' own Python, without OmegaConf.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,21 @@ import difflib
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from pathlib import PurePosixPath
+from typing import Optional, Union
 
-from pants_runspec.config.interpolation import has_interpolation
-from pants_runspec.config.values import Values, dotted
+from pants_runspec.config.values import Values
 from pants_runspec.config.yaml_tree import (
-    Key,
     KeyPath,
     ListNode,
     MapNode,
     Node,
     Scalar,
     YamlTreeError,
-    nodes,
-    plain,
     read_yaml,
 )
+
+DEFAULTS = "defaults"
 
 
 @dataclass(frozen=True, order=True)
@@ -60,21 +63,17 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Composed:
+class Composition:
     """A config with everything it builds on, interpolations left as they are.
 
     Attributes:
-        path: The config.
-        values: The merged mapping, without `defaults`.
-        lines: The file and line of every value, by the keys and indices that lead to it.
+        tree: The merged mapping. It has `defaults` only where they are Hydra's.
         chain: The files it is made of, in the order they are merged, the config last.
-        findings: What is wrong with the files or their merging, sorted.
+        findings: What is wrong with the files and their `defaults:`.
         is_complete: Whether every file it builds on could be read.
     """
 
-    path: str
-    values: Mapping[Key, Any]
-    lines: Mapping[KeyPath, tuple[str, int]]
+    tree: MapNode
     chain: tuple[str, ...]
     findings: tuple[Finding, ...]
     is_complete: bool
@@ -83,7 +82,7 @@ class Composed:
 def defaults_of(text: str, path: str) -> tuple[str, ...]:
     """Return the paths of the files that a config builds on, those of one base in order.
 
-    A base without `.yaml` or `.yml` may be spelt in several ways: all of them are returned, and
+    A base may be written without its `.yaml` or `.yml`: every path it may mean is returned, and
     which exist is for the caller to see. A text that cannot be read has none (`check_recipe` says
     why).
 
@@ -98,64 +97,64 @@ def defaults_of(text: str, path: str) -> tuple[str, ...]:
     return tuple(each for base in _bases(tree).bases for each in base.candidates)
 
 
-def compose(path: str, files: Mapping[str, str]) -> Composed:
-    """Merge a config and everything it builds on as OmegaConf does.
-
-    Args:
-        path: The config, one of `files`.
-        files: The content of every YAML there is, by its path relative to the build root.
-    """
-    composition = Composer(files).compose(path)
-    tree = composition.tree
-    return Composed(
-        path,
-        plain(tree),
-        {keys: (node.path, node.line) for keys, node in nodes(tree)},
-        composition.chain,
-        tuple(sorted(set(composition.findings))),
-        composition.is_complete,
-    )
-
-
 _SUFFIXES = (".yaml", ".yml")
-_DEFAULTS = "defaults"
+_SELF = "_self_"
+_MISSING = "???"
 _MAX_CHAIN = 50
 
 
 @dataclass(frozen=True)
 class _Bases:
+    """What a config's own `defaults:` names; `is_hydra`: they are for the script to read."""
+
     bases: tuple[Base, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...] = ()
+    is_hydra: bool = False
 
 
 def _bases(tree: MapNode) -> _Bases:
     """Return what a config's own `defaults:` names."""
-    value = tree.entries.get(_DEFAULTS)
+    value = tree.entries.get(DEFAULTS)
     if value is None or (isinstance(value, Scalar) and value.value is None):
-        return _Bases((), ())
+        return _Bases(())
     items = value.items if isinstance(value, ListNode) else (value,)
     texts = [(each.value, each.line) for each in items if isinstance(each, Scalar)]
     names = [(text, line) for text, line in texts if isinstance(text, str)]
-    if len(names) < len(items):
-        # Configs written for Hydra have these. Read as a whole or not at all, as at run time.
+    if len(names) == len(items):
+        return _Bases(
+            tuple(
+                Base(name, line, _candidates(tree.path, name))
+                for name, line in names
+                if name != _SELF
+            )
+        )
+    # Read as a whole or not at all, as at run time.
+    if isinstance(value, ListNode) and any(isinstance(each, MapNode) for each in items):
         message = (
             "`defaults` is ignored: it is read as a file name or a list of file names, "
             "Hydra's `group: option` is not"
         )
-        return _Bases((), (Finding(tree.path, value.line, message, False),))
-    folder = posixpath.dirname(tree.path)
-    bases = tuple(
-        Base(name, line, _candidates(folder, name)) for name, line in names if name != "_self_"
-    )
-    return _Bases(bases, ())
+        return _Bases((), (Finding(tree.path, value.line, message, False),), is_hydra=True)
+    wrong = next(each for each in items if not _is_text(each))
+    what = f"is {_shown(wrong)}" if wrong is value else f"has {_shown(wrong)} in its list"
+    message = f"`defaults` {what}; write a file name or a list of file names"
+    return _Bases((), (Finding(tree.path, wrong.line, message, True),))
 
 
-def _candidates(folder: str, name: str) -> tuple[str, ...]:
-    if name.endswith(_SUFFIXES):
-        spellings: tuple[str, ...] = (name,)
-    else:
-        spellings = (*(f"{name}{suffix}" for suffix in _SUFFIXES), name)
-    return tuple(posixpath.normpath(posixpath.join(folder, each)) for each in spellings)
+def _is_text(node: Node) -> bool:
+    return isinstance(node, Scalar) and isinstance(node.value, str)
+
+
+def _shown(node: Node) -> str:
+    if isinstance(node, Scalar):
+        return "null" if node.value is None else repr(node.value)
+    return "a list" if isinstance(node, ListNode) else "a mapping"
+
+
+def _candidates(path: str, name: str) -> tuple[str, ...]:
+    """Return the paths that a base of the config at `path` may have, as at run time."""
+    written = str(PurePosixPath(path).parent / name)
+    return tuple(posixpath.normpath(f"{written}{suffix}") for suffix in ("", *_SUFFIXES))
 
 
 def _is_outside(path: str) -> bool:
@@ -177,14 +176,6 @@ def _nearest_file(wanted: str, files: Iterable[str]) -> Optional[str]:
         return beside[close[0]]
     close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.7)
     return close[0] if close else None
-
-
-@dataclass(frozen=True)
-class Composition:
-    tree: MapNode
-    chain: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    is_complete: bool
 
 
 class Composer:
@@ -214,7 +205,7 @@ class Composer:
         findings = list(named.findings)
         chain: list[str] = []
         tree = MapNode(path, 1, {})
-        is_complete = True
+        is_complete = not any(finding.is_error for finding in findings)
         for base in named.bases:
             found = self._base(path, base, stack)
             if isinstance(found, Finding):
@@ -225,9 +216,11 @@ class Composer:
             findings.extend(composition.findings)
             is_complete = is_complete and composition.is_complete
             chain.extend(each for each in composition.chain if each not in chain)
-            tree = _merged(tree, composition.tree, findings)
-        own_entries = {key: node for key, node in own.entries.items() if key != _DEFAULTS}
-        tree = _merged(tree, MapNode(path, own.line, own_entries), findings)
+            tree = _merged(tree, composition.tree)
+        if not named.is_hydra:
+            entries = {key: node for key, node in own.entries.items() if key != DEFAULTS}
+            own = MapNode(path, own.line, entries)
+        tree = _merged(tree, own)
         chain.append(path)
         return Composition(tree, tuple(chain), tuple(findings), is_complete)
 
@@ -242,13 +235,15 @@ class Composer:
             return Finding(path, base.line, message, True)
         if found is not None:
             return found
-        if has_interpolation(base.written) or _is_outside(base.candidates[0]):
+        if _is_outside(base.candidates[0]):
             message = (
                 f"not checked: the base `{base.written}` is known at run time only, "
                 "and so are the keys it brings"
             )
             return Finding(path, base.line, message, False)
-        message = self._missing(f"the base `{base.written}`", base.candidates[0])
+        as_written, with_suffix, _ = base.candidates
+        wanted = as_written if as_written.endswith(_SUFFIXES) else with_suffix
+        message = self._missing(f"the base `{base.written}`", wanted)
         return Finding(path, base.line, message, True)
 
     def _missing(self, what: str, path: str) -> str:
@@ -261,60 +256,24 @@ class Composer:
         return Composition(tree, (finding.path,), (finding,), False)
 
 
-def _merged(below: MapNode, above: MapNode, findings: list[Finding]) -> MapNode:
-    """Return `above` laid over `below`; what cannot be merged is added to the findings."""
-    root = _Draft(below)
-    _merge_into(root, root, above, (), findings)
-    return root.node()
+def _merged(below: MapNode, above: MapNode) -> MapNode:
+    """Return `above` laid over `below`.
+
+    Mappings merge key by key, all else is replaced. A mapping over an interpolation goes on top of
+    a copy of the mapping which that refers to, and `???` replaces nothing.
+    """
+    return _merged_at((), below, above, Values(below))
 
 
-class _Draft:
-    """A mapping that is being merged into; only what changes is copied."""
-
-    def __init__(self, node: MapNode) -> None:
-        self.path = node.path
-        self.line = node.line
-        self.entries: dict[Key, Union[Node, _Draft]] = dict(node.entries)
-
-    def node(self) -> MapNode:
-        entries = {
-            key: value.node() if isinstance(value, _Draft) else value
-            for key, value in self.entries.items()
-        }
-        return MapNode(self.path, self.line, entries)
-
-
-def _merge_into(
-    root: _Draft, draft: _Draft, above: MapNode, keys: KeyPath, findings: list[Finding]
-) -> None:
+def _merged_at(keys: KeyPath, below: MapNode, above: MapNode, values: Values) -> MapNode:
+    entries = dict(below.entries)
     for key, value in above.entries.items():
-        old = draft.entries.get(key)
-        if isinstance(value, Scalar) and value.value == "???" and old is not None:
-            # A value still to be given leaves one that is there.
+        old = entries.get(key)
+        if old is not None and isinstance(value, Scalar) and value.value == _MISSING:
             continue
-        if isinstance(old, Scalar) and not isinstance(value, Scalar) and _is_interpolation(old):
-            # OmegaConf merges into a copy of the section that the old value refers to.
-            referred = Values(root.node()).section(old, (*keys, key))
-            old = old if referred is None else referred
-        if isinstance(value, MapNode) and isinstance(old, (MapNode, _Draft)):
-            inner = _Draft(old) if isinstance(old, MapNode) else old
-            inner.path, inner.line = value.path, value.line
-            draft.entries[key] = inner
-            _merge_into(root, inner, value, (*keys, key), findings)
-            continue
-        is_clash = (isinstance(value, MapNode) and isinstance(old, ListNode)) or (
-            isinstance(value, ListNode) and isinstance(old, (MapNode, _Draft))
-        )
-        if is_clash and old is not None:
-            kinds = ("a list", "a mapping")
-            here, there = kinds if isinstance(value, ListNode) else reversed(kinds)
-            message = (
-                f"`{dotted((*keys, key))}` is {here} here and {there} in {old.path}:{old.line}; "
-                "the two cannot be merged"
-            )
-            findings.append(Finding(value.path, value.line, message, True))
-        draft.entries[key] = value
-
-
-def _is_interpolation(node: Scalar) -> bool:
-    return isinstance(node.value, str) and has_interpolation(node.value)
+        if old is not None and isinstance(value, MapNode):
+            section = old if isinstance(old, MapNode) else values.section((*keys, key))
+            if section is not None:
+                value = _merged_at((*keys, key), section, value, values)
+        entries[key] = value
+    return MapNode(above.path, above.line, entries)

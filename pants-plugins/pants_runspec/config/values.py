@@ -111,15 +111,23 @@ class Values:
             return f"refers to itself: {chain}"
         return None
 
-    def section(self, value: Scalar, keys: KeyPath) -> Union[MapNode, ListNode, None]:
-        """Return the list or mapping that an interpolation stands for, None if it is none."""
-        try:
-            found = self._resolved(_Found(value, keys), ())
-        except (_Unresolved, _Circle, InterpolationError):
-            return None
-        if isinstance(found, _Found) and isinstance(found.node, (MapNode, ListNode)):
-            return found.node
-        return None
+    def section(self, keys: KeyPath) -> Optional[MapNode]:
+        """Return the mapping at `keys`, interpolations on the way resolved, None if there is none.
+
+        Args:
+            keys: Keys from the top, each of which is there.
+        """
+        found = _Found(self._root, ())
+        for key in keys:
+            child = _child(found.node, key)
+            try:
+                value = child and self._resolved(_Found(child[1], (*found.keys, key)), ())
+            except _Circle:
+                return None
+            if not isinstance(value, _Found):
+                return None
+            found = value
+        return found.node if isinstance(found.node, MapNode) else None
 
     def _resolved(self, found: _Found, stack: tuple[KeyPath, ...]) -> _Value:
         """Return a value with its interpolations resolved."""

@@ -118,15 +118,6 @@ def nodes(node: Node, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
             yield from nodes(child, (*keys, index))
 
 
-def plain(node: Node) -> Any:
-    """Return a node as dictionaries, lists and values."""
-    if isinstance(node, MapNode):
-        return {key: plain(child) for key, child in node.entries.items()}
-    if isinstance(node, ListNode):
-        return [plain(child) for child in node.items]
-    return node.value
-
-
 _TAG = "tag:yaml.org,2002:"
 _STRING, _NULL, _MERGE, _VALUE = (f"{_TAG}{name}" for name in ("str", "null", "merge", "value"))
 _FLOAT, _TIMESTAMP = f"{_TAG}float", f"{_TAG}timestamp"

@@ -3,6 +3,7 @@ for `pants run`."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os.path
@@ -16,7 +17,7 @@ from pants.backend.python.util_rules.interpreter_constraints import InterpreterC
 from pants.backend.python.util_rules.pex import CompletePlatforms
 from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
-from pants.core.util_rules.source_files import SourceFilesRequest
+from pants.core.util_rules.distdir import DistDir
 from pants.engine.fs import (
     EMPTY_DIGEST,
     AddPrefix,
@@ -38,7 +39,6 @@ from pants.util.logging import LogLevel
 from pants_runspec.engine import (
     add_prefix,
     create_digest,
-    determine_source_files,
     digest_complete_platforms,
     digest_subset_to_digest,
     get_digest_contents,
@@ -56,6 +56,7 @@ from pants_runspec.launcher import (
     build_launcher,
     find_python_version,
 )
+from pants_runspec.paths import is_below
 from pants_runspec.recipe.dependencies import (
     ConfigOwnersRequest,
     ScriptOwnersRequest,
@@ -65,13 +66,13 @@ from pants_runspec.recipe.dependencies import (
 )
 from pants_runspec.recipe.fingerprint import Fingerprint, FingerprintRequest, fingerprint_recipe
 from pants_runspec.recipe.locked_pex import LockedPexRequest, build_locked_pex
+from pants_runspec.recipe.lockfile import subset_digest
 from pants_runspec.recipe.requirements import Requirements, UnlockedRequirementsError
 from pants_runspec.recipe.spec import Recipe, RecipeRequest, resolve_recipe
 from pants_runspec.target_types import (
     RecipeFieldSet,
     RecipeProvidedField,
     RecipePythonField,
-    RunspecConfigSourceField,
 )
 from runspec import Bundle, Fingerprints, to_json
 from runspec.run_script import run_script
@@ -154,16 +155,24 @@ class RecipeBundle:
     job_python: PythonVersion | None
 
 
-def identity(entries: DigestEntries) -> str:
-    """Return the identity of a bundle: sha256 over its files: path, content and kind of each."""
-    lines = []
+def identity(document: Bundle, entries: DigestEntries, job_pex: tuple[object, ...]) -> str:
+    """Return the identity of a bundle: sha256 over its document, its files and its job PEX.
+
+    Args:
+        document: its `bundle.json`, without a digest.
+        entries: its other files but the job PEX: path, content and kind of each count.
+        job_pex: what decides the content of the job PEX, as JSON values. So a dry run, which builds
+            none, tells the same identity.
+    """
+    files = []
     for entry in entries:
         if isinstance(entry, FileEntry):
             kind = "executable" if entry.is_executable else "file"
-            lines.append([entry.path, kind, entry.file_digest.fingerprint])
+            files.append([entry.path, kind, entry.file_digest.fingerprint])
         elif isinstance(entry, SymlinkEntry):
-            lines.append([entry.path, "link", entry.target])
-    return hashlib.sha256(json.dumps(sorted(lines)).encode()).hexdigest()
+            files.append([entry.path, "link", entry.target])
+    whole = json.dumps([to_json(document), sorted(files), job_pex])
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def has_job_pex(recipe: Recipe, requirements: Requirements) -> bool:
@@ -243,13 +252,6 @@ async def assemble_bundle(request: BundleRequest) -> RecipeBundle:
         PythonSourceFilesRequest(closure.closure, include_resources=True, include_files=True),
         **implicitly(),
     )
-    configs = await determine_source_files(
-        SourceFilesRequest(
-            target[RunspecConfigSourceField]
-            for target in closure.closure
-            if target.has_field(RunspecConfigSourceField)
-        )
-    )
     complete_platforms = await digest_complete_platforms(
         PexCompletePlatformsField(field_set.complete_platforms.value, recipe.address),
         **implicitly(),
@@ -266,24 +268,32 @@ async def assemble_bundle(request: BundleRequest) -> RecipeBundle:
             JobPexRequest(recipe, fingerprint.requirements, constraints, complete_platforms),
             **implicitly(),
         )
-    code = await merge_digests(
-        MergeDigests([sources.source_files.snapshot.digest, configs.snapshot.digest])
-    )
-    code_folder = await add_prefix(AddPrefix(code, CODE))
+    code_folder = await add_prefix(AddPrefix(sources.source_files.snapshot.digest, CODE))
     start = await create_digest(
         CreateDigest(
             [FileContent("run", run_script([launcher.python.version]).encode(), is_executable=True)]
         )
     )
-    files = await merge_digests(MergeDigests([code_folder, launcher.digest, job_pex.digest, start]))
+    files = await merge_digests(MergeDigests([code_folder, launcher.digest, start]))
     entries = await get_digest_entries(files)
-    document = bundle_document(
-        recipe, fingerprint, constraints, sources.source_roots, identity(entries)
+    unnamed = bundle_document(recipe, fingerprint, constraints, sources.source_roots, entries)
+    document = dataclasses.replace(
+        unnamed,
+        digest=identity(
+            unnamed,
+            entries,
+            (
+                subset_digest(fingerprint.requirements.locked),
+                fingerprint.requirements.wanted,
+                complete_platforms.digest.fingerprint,
+                job_pex_arguments(recipe),
+            ),
+        ),
     )
     described = await create_digest(
         CreateDigest([FileContent("bundle.json", to_json(document).encode())])
     )
-    digest = await merge_digests(MergeDigests([files, described]))
+    digest = await merge_digests(MergeDigests([files, job_pex.digest, described]))
     return RecipeBundle(digest, launcher.python, job_python)
 
 
@@ -292,9 +302,10 @@ def bundle_document(
     fingerprint: Fingerprint,
     constraints: InterpreterConstraints,
     source_roots: tuple[str, ...],
-    digest: str,
+    entries: DigestEntries,
 ) -> Bundle:
-    """Return the `bundle.json` of a bundle whose job runs on interpreters of these constraints."""
+    """Return the `bundle.json`, but for its digest, of a bundle with these files, whose job runs on
+    interpreters of these constraints."""
     return Bundle(
         recipe=recipe.address.spec,
         spec=recipe.spec,
@@ -308,19 +319,22 @@ def bundle_document(
             code=fingerprint.code, environment=fingerprint.environment, config=fingerprint.config
         ),
         files=dict(fingerprint.files),
-        digest=digest,
+        contents={
+            entry.path: entry.file_digest.fingerprint
+            for entry in entries
+            if isinstance(entry, FileEntry) and is_below(entry.path, CODE)
+        },
+        digest="",
     )
 
 
 @rule(desc="Package a recipe", level=LogLevel.INFO)
-async def package_recipe(field_set: RecipeFieldSet) -> BuiltPackage:
+async def package_recipe(field_set: RecipeFieldSet, dist_dir: DistDir) -> BuiltPackage:
     bundle = await assemble_bundle(BundleRequest(field_set, with_wheels=True), **implicitly())
     folder = field_set.output_path.value_or_default(file_ending=None)
     digest = await add_prefix(AddPrefix(bundle.digest, folder))
-    return BuiltPackage(
-        digest,
-        (BuiltPackageArtifact(folder, (f"run it with {os.path.join('dist', folder, 'run')}",)),),
-    )
+    start = dist_dir.relpath / folder / "run"
+    return BuiltPackage(digest, (BuiltPackageArtifact(folder, (f"run it with {start}",)),))
 
 
 def rules() -> Iterable[Rule | UnionRule]:

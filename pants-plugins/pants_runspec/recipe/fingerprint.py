@@ -9,17 +9,20 @@ enter an artifact's key composed, and are digested on their own here.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pants.backend.python.target_types import PythonSourceField
+from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
 from pants.core.target_types import (
     LockfileSourceField,
     TargetGeneratorSourcesHelperSourcesField,
 )
-from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.environment import EnvironmentName
+from pants.engine.fs import PathGlobs
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.target import (
     CoarsenedTarget,
@@ -32,12 +35,14 @@ from pants.util.logging import LogLevel
 
 from pants_runspec.engine import (
     concurrently,
-    determine_source_files,
     get_digest_contents,
     implicitly,
+    path_globs_to_digest,
+    prepare_python_sources,
     resolve_coarsened_targets,
     rule,
 )
+from pants_runspec.paths import is_below
 from pants_runspec.recipe.lockfile import subset_digest
 from pants_runspec.recipe.requirements import (
     Requirements,
@@ -48,7 +53,7 @@ from pants_runspec.recipe.requirements import (
 )
 from pants_runspec.recipe.spec import Recipe
 from pants_runspec.target_types import RunspecConfigSourceField
-from runspec import source_digest
+from runspec import content_digest, source_digest
 
 
 @union(in_scope_types=[EnvironmentName])
@@ -95,10 +100,12 @@ class Fingerprint:
     """What a recipe's result depends on, beside the values of its config.
 
     Attributes:
-        code: sha256 over its first-party sources. environment: sha256 over the locked requirements
-        it can import and its interpreter constraints. config: sha256 over the bytes of its config
-        YAMLs. files: (path, `source_digest`) of all its first-party sources, sorted. requirements:
-        what it gets from the index.
+        code: sha256 over its first-party sources.
+        environment: sha256 over the locked requirements it can import and its interpreter
+            constraints.
+        config: sha256 over the bytes of the configs in its config folder and of their bases.
+        files: (path, digest) of all its first-party sources, sorted.
+        requirements: what it gets from the index.
     """
 
     code: str
@@ -135,6 +142,28 @@ def is_code(target: Target) -> bool:
     return target.has_field(SourcesField) and not isinstance(target[SourcesField], NOT_CODE)
 
 
+def config_paths(nodes: Iterable[CoarsenedTarget]) -> tuple[str, ...]:
+    """Return the paths of the configs among some nodes, sorted."""
+    return tuple(
+        sorted(
+            target[RunspecConfigSourceField].file_path
+            for node in nodes
+            for target in node.members
+            if target.has_field(RunspecConfigSourceField)
+        )
+    )
+
+
+def own_configs(recipe: Recipe, nodes: Iterable[CoarsenedTarget]) -> frozenset[str]:
+    """Return the configs that the recipe composes: those of its config folder and their bases."""
+    own: set[str] = set()
+    for node in nodes:
+        paths = config_paths([node])
+        if any(is_below(path, recipe.config_dir) for path in paths):
+            own.update(config_paths(node.coarsened_closure()))
+    return frozenset(own)
+
+
 @rule(polymorphic=True, level=LogLevel.TRACE)
 async def fingerprint_node(
     request: NodeFingerprintRequest, environment_name: EnvironmentName
@@ -145,17 +174,32 @@ async def fingerprint_node(
 @rule(desc="Fingerprint sources", level=LogLevel.TRACE)
 async def fingerprint_code_node(request: CodeNodeFingerprintRequest) -> NodeFingerprint:
     node = request.node
-    sources = await determine_source_files(
-        SourceFilesRequest(target[SourcesField] for target in node.members if is_code(target))
+    code = [target for target in node.members if is_code(target)]
+    python = [target for target in code if target.has_field(PythonSourceField)]
+    data = [target for target in code if not target.has_field(PythonSourceField)]
+    # What the bundle takes: generated and relocated files, and `__init__.py` files that none owns.
+    python_files = await prepare_python_sources(
+        PythonSourceFilesRequest(python, include_resources=False), **implicitly()
     )
-    contents = await get_digest_contents(sources.snapshot.digest)
+    data_files = await prepare_python_sources(
+        PythonSourceFilesRequest(data, include_resources=True, include_files=True), **implicitly()
+    )
+    modules = await get_digest_contents(python_files.source_files.snapshot.digest)
+    others = await get_digest_contents(data_files.source_files.snapshot.digest)
     below = await concurrently(
         fingerprint_node(
             **implicitly({CodeNodeFingerprintRequest(dependency): NodeFingerprintRequest})
         )
         for dependency in node.dependencies
     )
-    files = tuple(sorted((file.path, source_digest(file.path, file.content)) for file in contents))
+    files = tuple(
+        sorted(
+            {
+                **{file.path: content_digest(file.content) for file in others},
+                **{file.path: source_digest(file.path, file.content) for file in modules},
+            }.items()
+        )
+    )
     own_requirements = requirement_strings(tuple(node.members))
     return NodeFingerprint(
         digest_of("node", [files, sorted({child.digest for child in below} - {NO_CODE})]),
@@ -175,21 +219,27 @@ async def fingerprint_recipe(request: FingerprintRequest) -> Fingerprint:
         fingerprint_node(**implicitly({CodeNodeFingerprintRequest(node): NodeFingerprintRequest}))
         for node in nodes
     )
-    configs = await determine_source_files(
-        SourceFilesRequest(
-            target[RunspecConfigSourceField]
-            for node in nodes
-            for target in node.members
-            if target.has_field(RunspecConfigSourceField)
-        )
+    own = own_configs(recipe, nodes)
+    config_files = await path_globs_to_digest(
+        PathGlobs([glob.escape(path) for path in config_paths(nodes)])
     )
-    config_contents = await get_digest_contents(configs.snapshot.digest)
+    config_contents = await get_digest_contents(config_files)
+    config_digests = {
+        file.path: hashlib.sha256(file.content).hexdigest() for file in config_contents
+    }
     lock = await read_lock(ResolveLockRequest(recipe.resolve), **implicitly())
     (root,) = roots
     by_node = dict(zip(nodes, fingerprints))
     requirements = select_requirements(recipe, by_node[root].requirements, lock)
     return Fingerprint(
-        code=by_node[root].digest,
+        # A config that is read like any other file, not composed, is code.
+        code=digest_of(
+            "code",
+            [
+                by_node[root].digest,
+                sorted((path, d) for path, d in config_digests.items() if path not in own),
+            ],
+        ),
         environment=digest_of(
             "environment",
             [
@@ -199,8 +249,7 @@ async def fingerprint_recipe(request: FingerprintRequest) -> Fingerprint:
             ],
         ),
         config=digest_of(
-            "config",
-            sorted((f.path, hashlib.sha256(f.content).hexdigest()) for f in config_contents),
+            "config", sorted((path, d) for path, d in config_digests.items() if path in own)
         ),
         files=tuple(sorted({file for fingerprint in fingerprints for file in fingerprint.files})),
         requirements=requirements,

@@ -27,6 +27,7 @@ from pants_runspec.engine import (
     rule,
     transitive_targets,
 )
+from pants_runspec.paths import is_below
 from pants_runspec.recipe.dependencies import (
     ConfigOwnersRequest,
     ScriptOwnersRequest,
@@ -83,11 +84,6 @@ class RecipeFindings:
 
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
-
-
-def is_below(path: str, folder: str) -> bool:
-    """Tell whether a path lies in a folder or below it; both relative to the build root."""
-    return folder == "." or path.startswith(f"{folder}/")
 
 
 def default_config(recipe: Recipe, configs: tuple[str, ...]) -> str | None:

@@ -222,10 +222,10 @@ def require_valid(requirements: Iterable[str]) -> None:
 def subset_digest(packages: Iterable[LockedPackage]) -> str:
     """Return the sha256 (hex) of what a set of locked packages installs.
 
-    One line a package, `name==version hash hash…`, sorted. The edges are no part of it: they have
-    done their work when the subset was chosen.
+    One line a package, its requirement with its marker, then its hashes; sorted. The edges are no
+    part of it: they have done their work when the subset was chosen.
     """
-    lines = {" ".join((f"{each.name}=={each.version}", *sorted(each.hashes))) for each in packages}
+    lines = {" ".join((each.requirement_line, *sorted(each.hashes))) for each in packages}
     text = "".join(f"{line}\n" for line in sorted(lines))
     return hashlib.sha256(text.encode()).hexdigest()
 

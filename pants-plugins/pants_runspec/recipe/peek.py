@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pants.backend.project_info.peek import (
-    AdditionalTargetData,  # type: ignore[attr-defined]
-    HasAdditionalTargetDataFieldSet,  # type: ignore[attr-defined]
+from pants.backend.project_info.peek import (  # type: ignore[attr-defined]
+    AdditionalTargetData,
+    HasAdditionalTargetDataFieldSet,
 )
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.unions import UnionRule

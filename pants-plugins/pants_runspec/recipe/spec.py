@@ -80,6 +80,7 @@ class ParsedScript:
 
     spec: Runspec | None
     problem: str | None
+    is_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,15 @@ def interpreter_constraints(
 ) -> InterpreterConstraints:
     """Return which interpreters a recipe's job can run on.
 
-    The target's `python` counts first, then the script's `requires-python`, then the default of
-    `[python]`; what `[python].resolves_to_interpreter_constraints` says of the resolve holds in any
-    case, since the lockfile was made for it.
+    The target's `python` counts first, then the script's `requires-python`; what
+    `[python].resolves_to_interpreter_constraints` says of the resolve holds in any case, since the
+    lockfile was made for it. Without all three it is `[python].interpreter_constraints`.
 
     Raises:
         InterpreterConstraintsError: they are not valid or contradict each other.
     """
+    resolve = recipe.resolve.normalized_value(python_setup)
+    of_resolve = python_setup.resolves_to_interpreter_constraints.get(resolve, ())
     if recipe.python.value:
         source, value = recipe.python.alias, recipe.python.value
         specifier = f"=={value}.*" if VERSION.fullmatch(value) else value.removeprefix("CPython")
@@ -177,15 +180,13 @@ def interpreter_constraints(
         source, value = "requires-python", spec.requires_python
         specifier = value
     else:
-        return InterpreterConstraints(python_setup.interpreter_constraints)
+        return InterpreterConstraints(of_resolve or python_setup.interpreter_constraints)
     try:
         # Pants alone would take `CPython3.11` for the name of an interpreter.
         SpecifierSet(specifier)
     except InvalidSpecifier as error:
         problem = "it is no version specifier; write it as in `>=3.11,<3.14`"
         raise InterpreterConstraintsError(script, source, value, problem) from error
-    resolve = recipe.resolve.normalized_value(python_setup)
-    of_resolve = python_setup.resolves_to_interpreter_constraints.get(resolve, ())
     universe = python_setup.interpreter_versions_universe
     wanted = InterpreterConstraints([f"CPython{specifier}"])
     try:
@@ -220,7 +221,7 @@ async def parse_script(request: ScriptRequest) -> ParsedScript:
     )
     contents = await get_digest_contents(digest)
     if not contents:
-        return ParsedScript(None, f"{request.path}: no such file")
+        return ParsedScript(None, f"{request.path}: no such file", is_missing=True)
     content = contents[0].content
     try:
         spec = parse_bytes(content, request.path)
@@ -240,7 +241,7 @@ async def resolve_recipe(request: RecipeRequest, python_setup: PythonSetup) -> R
     path = script_path(field_set)
     parsed = await parse_script(ScriptRequest(path))
     if parsed.spec is None:
-        if parsed.problem == f"{path}: no such file":
+        if parsed.is_missing:
             raise MissingScriptError(field_set, path)
         raise BrokenScriptError(field_set.address, parsed.problem or "")
     spec = overridden(parsed.spec, field_set)

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 from pants.base.specs import AncestorGlobSpec, RawSpecs
 from pants.core.goals.tailor import (
-    AllOwnedSources,
     PutativeTarget,
     PutativeTargets,
     PutativeTargetsRequest,
 )
-from pants.engine.fs import PathGlobs
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.unions import UnionRule
 from pants.util.dirutil import group_by_dir
@@ -24,11 +22,14 @@ from pants_runspec.engine import (
     get_digest_contents,
     implicitly,
     path_globs_to_digest,
-    path_globs_to_paths,
     resolve_targets,
     rule,
 )
-from pants_runspec.recipe.dependencies import config_globs
+from pants_runspec.recipe.dependencies import (
+    ConfigOwnersRequest,
+    config_globs,
+    find_config_owners,
+)
 from pants_runspec.recipe.spec import ConfigDirOutsideError, config_dir
 from pants_runspec.target_types import (
     RecipeScriptField,
@@ -69,9 +70,7 @@ def config_folders(scripts: dict[str, bytes]) -> tuple[str, ...]:
 
 
 @rule(desc="Find recipes that lack a target")
-async def find_putative_recipes(
-    request: PutativeRecipesRequest, all_owned_sources: AllOwnedSources
-) -> PutativeTargets:
+async def find_putative_recipes(request: PutativeRecipesRequest) -> PutativeTargets:
     digest = await path_globs_to_digest(request.path_globs("*.py"))
     contents = await get_digest_contents(digest)
     scripts = {file.path: file.content for file in contents if is_recipe(file.content)}
@@ -91,10 +90,8 @@ async def find_putative_recipes(
         for target in existing
         if target.has_field(RecipeScriptField)
     }
-    configs = await path_globs_to_paths(
-        PathGlobs([glob for folder in config_folders(scripts) for glob in config_globs(folder)])
-    )
-    unowned = set(configs.files) - set(all_owned_sources)
+    globs = tuple(glob for folder in config_folders(scripts) for glob in config_globs(folder))
+    configs = await find_config_owners(ConfigOwnersRequest(globs))
     return PutativeTargets(
         [
             *(putative_recipe(path) for path in sorted(scripts) if path not in named),
@@ -105,7 +102,7 @@ async def find_putative_recipes(
                     name="configs",
                     triggering_sources=sorted(file_names),
                 )
-                for folder, file_names in sorted(group_by_dir(unowned).items())
+                for folder, file_names in sorted(group_by_dir(configs.unowned).items())
             ),
         ]
     )

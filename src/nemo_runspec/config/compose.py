@@ -22,13 +22,17 @@ DEFAULTS_KEY = "defaults"
 SELF = "_self_"
 
 
-def find_config_file(config_name: str, config_dir: Path | str) -> Path:
+def find_config_file(
+    config_name: str, config_dir: Path | str, *, in_working_dir: bool = True
+) -> Path:
     """Find a config by name or by path.
 
     Args:
         config_name: a name (``tiny``) is looked up in ``config_dir``; one with a ``/`` or a YAML
             suffix is a path, seen from the working directory, else from ``config_dir``.
         config_dir: the recipe's config folder.
+        in_working_dir: whether a path is seen from the working directory too: a person's is, one
+            that a recipe names means the same wherever it is run from.
 
     Returns:
         The path of an existing file.
@@ -38,7 +42,9 @@ def find_config_file(config_name: str, config_dir: Path | str) -> Path:
     """
     folder = Path(config_dir)
     if "/" in config_name or config_name.endswith(SUFFIXES):
-        candidates = [Path(config_name), folder / config_name]
+        candidates = [folder / config_name]
+        if in_working_dir:
+            candidates.insert(0, Path(config_name))
     else:
         candidates = [folder / f"{config_name}{suffix}" for suffix in SUFFIXES]
     for candidate in candidates:

@@ -63,7 +63,7 @@ def parse_config(ctx: GlobalContext, config_dir: Path | str, default_config: str
     Args:
         ctx: the command line: ``config`` names the config, ``dotlist`` holds the overrides.
         config_dir: the recipe's config folder.
-        default_config: the config when none is named.
+        default_config: the config when none is named, by name or by path from `config_dir`.
 
     Returns:
         The composed config, interpolations unresolved.
@@ -72,7 +72,9 @@ def parse_config(ctx: GlobalContext, config_dir: Path | str, default_config: str
         ConfigError: see :func:`find_config_file`, :func:`load_config` and
             :func:`apply_dotlist_overrides`.
     """
-    path = find_config_file(ctx.config or default_config, config_dir)
+    path = find_config_file(
+        ctx.config or default_config, config_dir, in_working_dir=bool(ctx.config)
+    )
     return apply_dotlist_overrides(load_config(path), ctx.dotlist, origin=str(path))
 
 
@@ -190,8 +192,8 @@ def save_configs(
 ) -> tuple[Path, Path]:
     """Write ``job.yaml`` (for people: secrets masked) and ``train.yaml`` (for the script).
 
-    Each appears whole or not at all. A ``train.yaml`` that holds secrets can be read by its owner
-    alone.
+    Each appears whole or not at all. ``train.yaml`` can be read by its owner alone: the script
+    needs what secrets it holds.
 
     Args:
         job_config: from :func:`build_job_config`.
@@ -205,13 +207,8 @@ def save_configs(
     folder.mkdir(parents=True, exist_ok=True)
     paths = JobPaths(folder)
     masked_job = OmegaConf.create(mask_secrets(to_plain(job_config)))
-    train = to_plain(train_config)
     write_atomically(paths.job_config, OmegaConf.to_yaml(masked_job))
-    write_atomically(
-        paths.train_config,
-        OmegaConf.to_yaml(train_config),
-        private=mask_secrets(train) != train,
-    )
+    write_atomically(paths.train_config, OmegaConf.to_yaml(train_config), private=True)
     return paths.job_config, paths.train_config
 
 

@@ -61,6 +61,18 @@ def attach(executor: Executor, handle: Handle, out: BinaryIO) -> Attached:
     return Attached(status, received[0] if received else None)
 
 
+@contextmanager
+def held_signals() -> Iterator[list[int]]:
+    """Holds back Ctrl-C, SIGTERM and SIGHUP for as long as it takes to have a job's handle.
+
+    Yields:
+        The signals that came, in order; whoever holds them answers them.
+    """
+    received: list[int] = []
+    with _handled(lambda signum, _frame: received.append(signum)):
+        yield received
+
+
 def discard_rest(out: BinaryIO) -> None:
     """Leads a stream that nobody reads any more to nowhere, what is still buffered too.
 

@@ -41,18 +41,22 @@ def _main_command(job: Job) -> tuple[str, ...]:
     arguments = (str(job.script), "--config", str(job.config), *job.passthrough)
     if job.spec.run.kind != "torchrun":
         return ("python", *arguments)
-    processes = processes_per_node(job.profile, job.spec.resources.gpus_per_node)
+    environ = {**os.environ, **job.env}
+    processes = processes_per_node(job.profile, job.spec.resources.gpus_per_node, environ)
     # --standalone: a rendezvous of its own on a free port, so that two runs never meet.
     launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
     return ("python", *launcher, *arguments)
 
 
-def processes_per_node(profile: Mapping[str, Any], declared: int | str) -> int | str:
+def processes_per_node(
+    profile: Mapping[str, Any], declared: int | str, environ: Mapping[str, str] | None = None
+) -> int | str:
     """How many processes torchrun starts on this machine.
 
     Args:
         profile: its `nproc_per_node` counts first, then its `gpus_per_node`.
         declared: the recipe's `gpus_per_node`; no more than this machine has, and at least 1.
+        environ: the job's environment; default: this process's.
 
     Raises:
         ExecutionError: if the profile's value is no number.
@@ -64,18 +68,18 @@ def processes_per_node(profile: Mapping[str, Any], declared: int | str) -> int |
         if value in _TORCHRUN_WORDS and key == "nproc_per_node":
             return str(value)
         if value == "gpu":
-            return max(1, count_gpus())
+            return max(1, count_gpus(environ))
         if isinstance(value, bool) or not str(value).isdecimal():
             raise ExecutionError(f"run.env.{key}: {value!r} is no number of processes")
         return max(1, int(value))
     if isinstance(declared, str):
-        return max(1, count_gpus())
-    return max(1, min(declared, count_gpus()))
+        return max(1, count_gpus(environ))
+    return max(1, min(declared, count_gpus(environ)))
 
 
-def count_gpus() -> int:
-    """The NVIDIA GPUs that a job of this machine would see."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+def count_gpus(environ: Mapping[str, str] | None = None) -> int:
+    """The NVIDIA GPUs that a job of this machine sees with this environment."""
+    visible = (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         # CUDA stops at the first invalid entry; -1 is the usual way to say none.
         entries = [entry.strip() for entry in visible.split(",")]

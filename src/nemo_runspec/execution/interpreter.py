@@ -26,14 +26,20 @@ def job_interpreter(constraints: Sequence[str], environ: Mapping[str, str]) -> P
         environ: the environment to look in.
 
     Raises:
-        ExecutionError: if there is none.
+        ExecutionError: if there is none, or `RUNSPEC_PYTHON` does not fit.
     """
     chosen = environ.get("RUNSPEC_PYTHON")
     if chosen:
-        if try_interpreter(chosen) is None:
+        found = try_interpreter(chosen)
+        if found is None:
             raise ExecutionError(
                 f"RUNSPEC_PYTHON={chosen} is no Python that runs; "
                 "unset it or name an interpreter by its path"
+            )
+        if not version_check(constraints)(found.version):
+            raise ExecutionError(
+                f"RUNSPEC_PYTHON={chosen} is Python {found.version}, and the recipe needs "
+                f"{' or '.join(constraints)}; unset it or name an interpreter that fits"
             )
         return Path(chosen)
     return find_interpreter(constraints, environ)

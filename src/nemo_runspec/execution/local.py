@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from nemo_runspec.execution.startup import run_startup_commands_local
 from nemo_runspec.jobs import JobPaths
 from nemo_runspec.masking import is_secret_name, mask_secrets
 
+_COMMAND_KEYS = ("run_command", "startup_commands")
 _POLL_SECONDS = 0.05
 _CHUNK_BYTES = 1 << 16
 
@@ -55,7 +56,7 @@ class LocalRequest(Request):
     Args:
         folder: the job's folder.
         argv: its command; a name without a slash is looked up in the job's PATH.
-        shown: `argv` as people may see it, without the values of secret arguments.
+        shown: `argv` as people may see it, without the secrets that are written in it.
         cwd: the folder to run it in.
         env: variables added to the inherited environment.
         shims: scripts to write into the job's `bin`, which comes first in its PATH, by name.
@@ -75,6 +76,13 @@ class LocalRequest(Request):
         return {**env, "PATH": os.pathsep.join([*search, env.get("PATH", os.defpath)])}
 
     def shell_text(self) -> str:
+        return self._shell_text(self.shown)
+
+    def script(self) -> str:
+        """The request as a script that runs it, with whatever secrets stand in `argv`."""
+        return f"#!/bin/sh\n{self._shell_text(self.argv)}\n"
+
+    def _shell_text(self, argv: Sequence[str]) -> str:
         dropped = (n for n in sorted(os.environ) if is_dropped(n) and n not in self.env)
         unset = [f"-u {name}" for name in dropped]
         variables = [
@@ -85,7 +93,7 @@ class LocalRequest(Request):
             rest = shlex.quote(self.env["PATH"]) if "PATH" in self.env else '"$PATH"'
             variables.append(f"PATH={first}{rest}")
         environment = " \\\n    ".join([" ".join(["env", *unset]), *variables])
-        return f"cd {shlex.quote(str(self.cwd))} &&\n  {environment} \\\n  {shlex.join(self.shown)}"
+        return f"cd {shlex.quote(str(self.cwd))} &&\n  {environment} \\\n  {shlex.join(argv)}"
 
 
 class LocalExecutor(Executor):
@@ -103,7 +111,7 @@ class LocalExecutor(Executor):
         if job.python.interpreter:
             shim = f'#!/bin/sh\nexec {shlex.quote(str(job.python.interpreter))} "$@"\n'
             shims = {"python": shim, "python3": shim}
-        shown = build_command(replace(job, passthrough=tuple(mask_secrets(job.passthrough))))
+        shown = build_command(_masked(job))
         return LocalRequest(job.folder, build_command(job), shown, job.workdir, env, shims)
 
     def stage(self, request: Request) -> None:
@@ -118,8 +126,8 @@ class LocalExecutor(Executor):
         paths.log.touch()
         paths.output.mkdir(exist_ok=True)
         for name, text in request.shims.items():
-            _write_script(paths.bin / name, text)
-        _write_script(paths.command, f"#!/bin/sh\n{request.shell_text()}\n")
+            _write_script(paths.bin / name, text, 0o755)
+        _write_script(paths.command, request.script(), 0o600)
 
     def submit(self, request: Request, *, attached: bool) -> Handle:
         request = _own(request)
@@ -219,7 +227,7 @@ def execute_local(
     """
     env = {**os.environ, **(env_vars or {})}
     run_startup_commands_local(startup_commands or [], env)
-    processes = processes_per_node({}, "gpu")
+    processes = processes_per_node({}, "gpu", env)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     argv = [
         sys.executable,
@@ -246,10 +254,23 @@ def _own(request: Request) -> LocalRequest:
     return request
 
 
-def _write_script(path: Path, text: str) -> None:
+def _masked(job: Job) -> Job:
+    """The job without the secrets that are written in its command."""
+    texts = {key: job.profile[key] for key in _COMMAND_KEYS if key in job.profile}
+    run = replace(job.spec.run, cmd=mask_secrets(job.spec.run.cmd))
+    return replace(
+        job,
+        passthrough=tuple(mask_secrets(job.passthrough)),
+        profile={**job.profile, **mask_secrets(texts)},
+        spec=replace(job.spec, run=run),
+    )
+
+
+def _write_script(path: Path, text: str, mode: int) -> None:
     path.parent.mkdir(exist_ok=True)
+    path.touch(mode=mode)
+    path.chmod(mode)
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    path.chmod(0o755)
 
 
 def _start_supervisor(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nemo_runspec.execution.errors import ExecutionError
+from nemo_runspec.masking import mask_secrets
 
 
 def get_startup_commands(env_config: Mapping[str, Any] | None) -> list[str]:
@@ -23,7 +24,7 @@ def get_startup_commands(env_config: Mapping[str, Any] | None) -> list[str]:
         commands = _plain(commands)
     if not isinstance(commands, list) or not all(isinstance(c, str) for c in commands):
         raise ExecutionError(
-            f"run.env.startup_commands: {commands!r} is no list of strings; "
+            f"run.env.startup_commands: {mask_secrets(commands)!r} is no list of strings; "
             'write startup_commands = ["first", "second"]'
         )
     return commands
@@ -57,7 +58,8 @@ def prepend_startup_to_cmd(startup_commands: Sequence[str], cmd: str) -> str:
         '"$__n" "$__rc" "$__cmd" >&2; exit $__rc\' EXIT'
     ]
     for number, command in enumerate(startup_commands, start=1):
-        label = shlex.quote(command.strip().partition("\n")[0])
+        # It goes to the log, which others may read.
+        label = shlex.quote(mask_secrets(command.strip().partition("\n")[0]))
         # eval keeps a syntax error in one command from hiding the others.
         lines += [f"__n={number}/{count} __cmd={label}", f"eval {shlex.quote(command)} || exit"]
     return "\n".join([*lines, "trap - EXIT", "unset __n __cmd", cmd])

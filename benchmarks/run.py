@@ -1,0 +1,83 @@
+"""Prints every figure beside its peer, measured in one run.
+
+    python3 benchmarks/run.py [--rounds N] [--cold] [--json FILE]
+
+Any Python from 3.10 on; it starts what it needs, in a copy of the repository that is gone
+afterwards. README.md beside this file says how to read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cold import cold_figures
+from harness import Figure, machine, table
+from scene import REPOSITORY, BenchmarkError, environment, find_python, new_scene, run
+from warm import warm_figures
+
+ROUNDS = 7
+
+
+def parse_rate(rounds: int) -> tuple[str, list[Figure]]:
+    """Return the Python that parse_rate.py ran on, and its figures: it needs tomllib."""
+    env = environment(PYTHONPATH=str(REPOSITORY / "src"))
+    python = sys.executable if sys.version_info >= (3, 11) else find_python("3.11", env)
+    script = str(Path(__file__).with_name("parse_rate.py"))
+    document = json.loads(run([python, script, str(rounds)], REPOSITORY, env).output)
+    return document["python"], [Figure.from_dict(figure) for figure in document["figures"]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; return the exit code."""
+    parser = argparse.ArgumentParser(description="Print every figure beside its peer.")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, metavar="N", help=f"pairs a figure ({ROUNDS})"
+    )
+    parser.add_argument(
+        "--cold", action="store_true", help="the cold start too: the network and some minutes"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to FILE")
+    options = parser.parse_args(argv)
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: it takes one at least")
+
+    date = datetime.date.today().isoformat()
+    at_start = machine()
+    print(f"{date}; {at_start}; {options.rounds} rounds")
+    print(
+        "medians of runs taken in turn; ratio: time as a multiple of the peer's, less is faster\n"
+    )
+    try:
+        python, parsing = parse_rate(options.rounds)
+        print(table(f"parsing ({python})", parsing), end="\n\n", flush=True)
+        with new_scene(environment()) as scene:
+            warm = warm_figures(scene, options.rounds)
+        print(table("warm runs", warm), end="\n\n", flush=True)
+        cold, steps = cold_figures() if options.cold else ([], ())
+        if cold:
+            print(table("cold start", cold), end="\n\n")
+            print("the recipe's cold run, step by step (seconds until the next one)")
+            print("\n".join(f"  {step.seconds:5.1f}  {step.name}" for step in steps), end="\n\n")
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    at_end = machine()
+    print(f"at the end: {at_end}")
+    if options.json:
+        document = {
+            "date": date,
+            "machine": {"at_start": at_start, "at_end": at_end, "parsing": python},
+            "figures": [figure.to_dict() for figure in [*parsing, *warm, *cold]],
+            "cold_steps": [{"name": step.name, "seconds": step.seconds} for step in steps],
+        }
+        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
