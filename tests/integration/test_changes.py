@@ -1,0 +1,107 @@
+"""`--changed-since` names exactly the recipes that an edit touches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from tests.integration.repository import Repository
+
+SCRIPT = """\
+# /// script
+# [tool.runspec]
+# name = "changes/{name}"
+# [tool.runspec.run]
+# launch = "direct"
+# [tool.runspec.config]
+# dir = "config/{name}"
+# ///
+import sys
+from changes.helpers import {name}
+print({name}.NAME, sys.argv)
+"""
+
+BUILD = """\
+python_sources()
+runspec_configs(name="configs", sources=["config/**/*.yaml"])
+runspec_recipes(name="recipes", scripts=["*.py"])
+"""
+
+RECIPES = ("one", "two", "three")
+
+
+@pytest.fixture(scope="module")
+def changes(repository: Repository) -> Repository:
+    """A committed folder with three recipes, which share a base config and a helper's helper."""
+    repository.write("changes/BUILD", BUILD)
+    repository.write("changes/helpers/BUILD", "python_sources()\n")
+    repository.write("changes/config/base.yaml", "seed: 1\n")
+    repository.write("changes/helpers/common.py", "SEED = 1\n")
+    for name in RECIPES:
+        repository.write(f"changes/{name}.py", SCRIPT.format(name=name))
+        shares = name != "three"
+        imports = "from changes.helpers.common import SEED\n" if shares else ""
+        repository.write(f"changes/helpers/{name}.py", f"{imports}NAME = 'a {name}'\n")
+        defaults = "defaults: ../base\n" if shares else ""
+        repository.write(f"changes/config/{name}/default.yaml", f"{defaults}name: {name}\n")
+    repository.commit()
+    return repository
+
+
+def touched(repository: Repository) -> Collection[str]:
+    """Return the names of the recipes that changes since the last commit touch."""
+    listed = repository.pants(
+        "--changed-since=HEAD",
+        "--changed-dependents=transitive",
+        "--filter-target-type=runspec_recipe",
+        "list",
+    )
+    return {address.partition("#")[2] for address in listed.splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("changes/one.py", {"one"}),
+        ("changes/helpers/three.py", {"three"}),
+        ("changes/helpers/common.py", {"one", "two"}),
+        ("changes/config/two/default.yaml", {"two"}),
+        ("changes/config/base.yaml", {"one", "two"}),
+        ("README.md", set()),
+    ],
+)
+def test_an_edit_names_the_recipes_that_it_touches(
+    changes: Repository, path: str, expected: Collection[str]
+) -> None:
+    file = changes.root / path
+    before = file.read_text() if file.exists() else None
+    changes.write(path, f"{before or ''}\n# edited\n")
+    try:
+        assert touched(changes) == expected
+    finally:
+        if before is None:
+            file.unlink()
+        else:
+            file.write_text(before)
+
+
+def test_a_broken_script_fails_nothing_but_lint_and_its_own_goals(changes: Repository) -> None:
+    file = changes.root / "changes/two.py"
+    before = file.read_text()
+    file.write_text(before.replace('launch = "direct"', 'launch = "torchrn"'))
+    try:
+        assert "changes:recipes#two" in changes.pants("list", "::")
+        assert touched(changes) == {"two"}
+        assert "common.py" in changes.pants("dependencies", "--transitive", "changes::")
+        problem = "changes/two.py:5: "
+        for goal in (("lint",), ("run",), ("package",)):
+            result = changes.try_pants(*goal, "changes:recipes#two")
+            said = result.stdout + result.stderr
+            assert result.returncode != 0
+            lines = [line for line in said.splitlines() if problem in line]
+            assert len(lines) == 1 and "torchrun" in lines[0], said
+            assert "Traceback" not in said
+        assert changes.try_pants("run", "changes:recipes#one", "--", "-d").returncode == 0
+    finally:
+        file.write_text(before)
