@@ -127,7 +127,15 @@ def _copy(source: Path, kept: BundleFolder) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=".copying-", dir=target.parent))
     try:
         bytecode = shutil.ignore_patterns(_BYTECODE)
-        copy = shutil.copytree(source, temporary / "bundle", symlinks=True, ignore=bytecode)
+        try:
+            copy = shutil.copytree(source, temporary / "bundle", symlinks=True, ignore=bytecode)
+        except shutil.Error as error:
+            # It lists what befell every file; the first, a full disk say, befell them all.
+            _, _, problem = error.args[0][0]
+            raise BundleError(
+                f"{target.parent}: the bundle cannot be copied there: "
+                f"{str(problem).partition(': ')[0]}; free some space, or start where there is more"
+            ) from error
         # Looked at again: another process may have been first, with the same content.
         if target.exists() and not _is_kept(kept):
             with contextlib.suppress(FileNotFoundError):

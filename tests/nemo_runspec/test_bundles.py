@@ -142,3 +142,21 @@ def test_unknown_keys_are_for_later_versions(tmp_path: Path) -> None:
     document = json.loads((folder / "bundle.json").read_text())
     (folder / "bundle.json").write_text(json.dumps({**document, "new": 1}))
     assert read_bundle(folder).document.recipe == "src/demo:train"
+
+
+def test_a_bundle_that_cannot_be_copied_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = read_bundle(make_bundle(tmp_path / "b"))
+
+    def full_disk(source: Path, target: Path, **_: object) -> None:
+        # As copytree raises it on a full disk: one entry a file.
+        text = f"[Errno 28] No space left on device: '{source}/run' -> '{target}/run'"
+        raise shutil.Error([(f"{source}/{n}", f"{target}/{n}", text) for n in ("run", "code/x")])
+
+    monkeypatch.setattr(shutil, "copytree", full_disk)
+    jobs = tmp_path / "jobs"
+    with pytest.raises(BundleError, match="No space left on device; free some space") as caught:
+        keep_bundle(bundle, jobs)
+    assert "\n" not in str(caught.value)
+    assert [path for path in jobs.rglob("*") if path.is_file()] == []
