@@ -140,13 +140,10 @@ def is_recipe(source: Union[str, bytes]) -> bool:
     """Whether a file, its text or its bytes, is meant as a recipe.
 
     That is a script with a `script` block that has a `[tool.runspec]`, or that mentions runspec and
-    is too broken to tell. A block inside a string literal is an example, or a script that writes
-    scripts.
+    is too broken to tell.
     """
     text = source if isinstance(source, str) else source.decode("utf-8", "replace")
-    blocks = _script_blocks(text)
-    plain = normalise_newlines(text.removeprefix("\ufeff"))
-    return any(_is_meant_as_recipe(block) and not _in_string(plain, block) for block in blocks)
+    return any(_is_meant_as_recipe(block) for block in _script_blocks(text))
 
 
 def _is_meant_as_recipe(block: Block) -> bool:

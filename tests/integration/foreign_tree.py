@@ -176,11 +176,11 @@ def write_foreign_tree(root: Path) -> tuple[ForeignScript, ...]:
                 f"from recipes.{family}.helpers import TOKENS" if index % 3 == 1 else "",
             ]
         )
-        text = (
-            (DOCSTRING_WITH_BLOCK if index % 10 == 3 else "#!/usr/bin/env python\n")
-            + block(name, launch, command, image, gpus, dependencies, config_dir, default, index)
-            + BODY.format(name=name, imports=imports)
+        own = block(name, launch, command, image, gpus, dependencies, config_dir, default, index)
+        head = {3: f"{DOCSTRING_WITH_BLOCK}{own}", 7: f'"""Train a model.\n\n{own}"""\n'}.get(
+            index % 10, f"#!/usr/bin/env python\n{own}"
         )
+        text = head + BODY.format(name=name, imports=imports)
         data = text.encode()
         write(root / script, data.replace(b"\n", b"\r\n") if index % 9 == 4 else data)
         write(

@@ -57,6 +57,8 @@ def start(
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Under nohup a hang-up would be ignored, as it should be.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         **options,
     )
 
