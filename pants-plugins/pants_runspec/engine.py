@@ -26,7 +26,6 @@ if TYPE_CHECKING or BY_NAME:
         prepare_python_sources,
         strip_python_sources,
     )
-    from pants.core.util_rules.source_files import determine_source_files
     from pants.engine.internals.graph import (
         find_owners,
         resolve_coarsened_targets,
@@ -52,7 +51,6 @@ else:
         concurrently,
         create_digest,
         create_pex,
-        determine_source_files,
         digest_complete_platforms,
         digest_subset_to_digest,
         execute_process_or_raise,
@@ -79,7 +77,6 @@ __all__ = [
     "concurrently",
     "create_digest",
     "create_pex",
-    "determine_source_files",
     "digest_complete_platforms",
     "digest_subset_to_digest",
     "execute_process_or_raise",

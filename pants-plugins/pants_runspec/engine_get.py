@@ -21,7 +21,6 @@ from pants.backend.python.util_rules.python_sources import (
     StrippedPythonSourceFiles,
 )
 from pants.base.specs import RawSpecs
-from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
 from pants.engine.addresses import Addresses, UnparsedAddressInputs
 from pants.engine.fs import (
     AddPrefix,
@@ -109,7 +108,6 @@ def rule(*args: Any, polymorphic: bool = False, **kwargs: Any) -> Any:
 add_prefix = _by_name(Digest, AddPrefix)
 create_digest = _by_name(Digest, CreateDigest)
 create_pex = _by_name(Pex, PexRequest)
-determine_source_files = _by_name(SourceFiles, SourceFilesRequest)
 digest_complete_platforms = _by_name(CompletePlatforms, PexCompletePlatformsField)
 digest_subset_to_digest = _by_name(Digest, DigestSubset)
 execute_process_or_raise = _by_name(ProcessResult, Process)

@@ -218,14 +218,16 @@ async def build_job_pex(request: JobPexRequest) -> JobPex:
         ),
         **implicitly(),
     )
+    fits = request.complete_platforms or (recipe.python and sys.platform == "linux")
+    if not recipe.spec.image or fits:
+        return JobPex(pex.digest)
     info_digest = await digest_subset_to_digest(
         DigestSubset(pex.digest, PathGlobs([f"{JOB_PEX}/PEX-INFO"]))
     )
     (info,) = await get_digest_contents(info_digest)
     wheels = sorted(json.loads(info.content)["distributions"])
     native = tuple(wheel for wheel in wheels if not PURE_WHEEL.search(wheel))
-    fits = request.complete_platforms or (recipe.python and sys.platform == "linux")
-    if recipe.spec.image and native and not fits:
+    if native:
         raise ForeignWheelsError(recipe, native)
     return JobPex(pex.digest)
 

@@ -36,7 +36,6 @@ from pants_runspec.recipe.dependencies import (
     find_script_owners,
 )
 from pants_runspec.recipe.requirements import (
-    ResolveLock,
     ResolveLockRequest,
     read_lock,
     select_requirements,
@@ -124,13 +123,6 @@ def owner_problems(
     return (*no_owner, *(f"{path}: no runspec_configs target owns it; {fix}" for path in unowned))
 
 
-def requirement_warnings(recipe: Recipe, lock: ResolveLock) -> tuple[str, ...]:
-    """Return what a recipe's resolve lacks of its PEP 723 dependencies."""
-    if recipe.spec.image and not recipe.spec.dependencies:
-        return ()
-    return select_requirements(recipe, (), lock).problems
-
-
 def undecodable(files: DigestContents) -> tuple[str, ...]:
     """Return an error for each config that is not UTF-8."""
     problems = []
@@ -192,7 +184,8 @@ async def check_one_recipe(request: CheckRequest, python_setup: PythonSetup) -> 
         ),
         warnings=(
             *(str(finding) for finding in found if not finding.is_error),
-            *requirement_warnings(recipe, lock),
+            # What its resolve lacks of its PEP 723 dependencies.
+            *select_requirements(recipe, (), lock).problems,
         ),
     )
 
