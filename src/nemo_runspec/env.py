@@ -31,7 +31,8 @@ else:
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from nemo_runspec.cli_context import GlobalContext
+    # No recipe depends on the command line for reading its profile.
+    from nemo_runspec.cli_context import GlobalContext  # pants: no-infer-dep
 
 __all__ = [
     "ENV_FILE_NAME",
@@ -67,6 +68,7 @@ _COMMON_KEYS = frozenset(
         "nodes",
         "nproc_per_node",
         "ntasks_per_node",
+        "parallel",
         "pre_ray_start_commands",
         "run_command",
         "startup_commands",

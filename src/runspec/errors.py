@@ -85,6 +85,10 @@ class InvalidBundleError(RunspecError):
     """`bundle.json` is not what this version reads."""
 
 
+class InvalidPlanError(RunspecError):
+    """`plan.json` is not what this version reads."""
+
+
 def one_line(text: str) -> str:
     """Return `text` with control characters written as escapes, so that it stays on one line."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)

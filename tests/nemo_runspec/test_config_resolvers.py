@@ -17,16 +17,15 @@ from nemo_runspec.config import (
     register_manifest_resolver,
     register_resolvers,
     register_resolvers_from_config,
-    resolvers,
 )
 from nemo_runspec.config.resolvers import (
     ArtifactReference,
-    ResolvedArtifact,
     find_artifact_references,
     is_artifact_reference,
     parse_artifact_reference,
 )
 from nemo_runspec.exceptions import ConfigError
+from nemo_runspec.store import VersionDraft, open_store
 from nemo_runspec.utils import describe_omegaconf_error
 
 METADATA = {
@@ -35,9 +34,6 @@ METADATA = {
     "ratio": 0.5,
     "metadata": {"pack_size": "inner", "total_tokens": 15_000_000, "version": "inner"},
 }
-ARTIFACT = ResolvedArtifact(
-    name="nano3-data", version="v3", path="/data/a b", type="SFTDataArtifact", metadata=METADATA
-)
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +82,7 @@ def test_references(value: str) -> None:
         "a b:latest",
         "data:v1.2",
         "words",
+        "redis:alpine",
         "",
         None,
         7,
@@ -102,17 +99,19 @@ def test_what_art_names_is_a_reference_however_it_looks() -> None:
             "data": "nano3-data:7",
             "model": "pretrain",
             "other": "${oc.env:OTHER}",
+            "best": "sft-model:prod",
             "cache": "redis:7",
             "late": "sft:latest",
             "profile": "dev:latest",
             "env": {"image": "x:latest"},
         },
-        "a": ["${art:data}", {"b": "x/${art: model,path}/${art:other,version}"}],
+        "a": ["${art:data}", {"b": "x/${art: model,path}/${art:other,version}"}, "${art:best}"],
     }
     assert find_artifact_references(config) == {
         "data": "nano3-data:7",
         "model": "pretrain",
         "other": "${oc.env:OTHER}",
+        "best": "sft-model:prod",
         "late": "sft:latest",
     }
     assert find_artifact_references({"in": {"puts": {"d": "x:v1"}}}, "in.puts") == {"d": "x:v1"}
@@ -127,16 +126,14 @@ def test_versions() -> None:
         parse_artifact_reference("../x:1")
 
 
-def test_fields_keep_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_up: list[str] = []
-
-    def find(reference: ArtifactReference, mode: str) -> ResolvedArtifact:
-        looked_up.append(f"{reference} {mode}")
-        return ARTIFACT
-
-    monkeypatch.setattr(resolvers, "_find_artifact", find)
+def test_fields_keep_their_types(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    for path in ("/data/1", "/data/2", "/data/a b"):
+        draft = VersionDraft(path=path, type="SFTDataArtifact", document=METADATA)
+        store.add_version("nano3-data", draft)
     config = OmegaConf.create(
         {
+            "artifacts": {"manifest": {"root": store.root}},
             "run": {"data": "nano3-data:latest"},
             "path": "${art:data}",
             "file": "${art:data,path}/blend.json",
@@ -151,7 +148,7 @@ def test_fields_keep_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert register_resolvers_from_config(config, artifacts_key="run", mode="pre_init") == []
     resolved: Any = OmegaConf.to_container(config, resolve=True)
-    del resolved["run"]
+    del resolved["run"], resolved["artifacts"]
     assert resolved == {
         "path": "/data/a b",
         "file": "/data/a b/blend.json",
@@ -163,25 +160,51 @@ def test_fields_keep_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
         "metadata_path": "/from/metadata",
         "metadata_tokens": 15_000_000,
     }
-    assert looked_up == ["nano3-data:latest pre_init"]
+    # A version that is added while the job runs is not the one that it began with.
+    store.add_version("nano3-data", VersionDraft(path="/data/later"))
+    assert OmegaConf.create({"x": "${art:data}"}).x == "/data/a b"
 
     missing = resolve_error({"x": "${art:data,pack_sise}"})
     assert "artifact 'nano3-data:v3' has no field 'pack_sise'; did you mean 'pack_size'?" in missing
     assert "iteration" not in missing
 
 
-def test_without_a_store_the_error_is_one_line() -> None:
-    register_resolvers({"data": "nano3-data:v2"})
-    message = resolve_error({"x": "${art:data}"})
-    assert "artifact 'nano3-data:v2' cannot be looked up" in message
+def test_an_error_is_one_line_and_says_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pants.toml").touch()
+    register_resolvers({"data": "nano3-data:v2", "other": "nano3-dta"})
+    root = f"{tmp_path}/.runspec/artifacts"
+    missing = resolve_error({"x": "${art:data}"})
+    assert missing == f"artifact 'nano3-data' not found in the store {root}; there are none"
+    assert not Path(root).exists()
+    open_store(root).add_version("nano3-data", VersionDraft(path="/data"))
+    clear_artifact_cache()
+    register_resolvers({"data": "nano3-data:v2", "other": "nano3-dta"})
+    missing = resolve_error({"x": "${art:data}"})
+    assert "'v2'" in missing
+    assert "v1" in missing
+    assert root in missing
+    assert "did you mean 'nano3-data'?" in resolve_error({"x": "${art:other}"})
+    open_store(root).add_version("nano3-data", VersionDraft(path="/data"))
+    open_store(root).revoke("nano3-data", 2, by="alice", reason="a leak")
+    revoked = resolve_error({"x": "${art:data}"})
+    assert "nano3-data:v2 was revoked by alice" in revoked
+    assert revoked.endswith("a leak; use another version")
     assert "names no artifact 'dta'; did you mean 'data'?" in resolve_error({"x": "${art:dta}"})
 
 
 def test_registering_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
-    path.write_text("run: {data: 'a:v1'}\nx: ${art:data}\n", encoding="utf-8")
+    root = str(tmp_path / "store")
+    open_store(root).add_version("a", VersionDraft(path="/data"))
+    path.write_text(
+        f"artifacts: {{manifest: {{root: '{root}'}}}}\nrun: {{data: 'a:v1'}}\nx: ${{art:data}}\n",
+        encoding="utf-8",
+    )
     register_resolvers_from_config(path)
-    assert "artifact 'a:v1'" in resolve_error({"x": "${art:data}"})
+    assert OmegaConf.create({"x": "${art:data}"}).x == "/data"
     with pytest.raises(ConfigError, match="unknown resolver mode 'loca'; did you mean 'local'?"):
         register_resolvers_from_config(path, mode="loca")  # type: ignore[arg-type]
 

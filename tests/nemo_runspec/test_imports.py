@@ -24,6 +24,7 @@ HEAVY = ("omegaconf", "yaml", "pydantic", "rich", "typer", "click")
         ("nemo_runspec, nemo_runspec._models, nemo_runspec._parser", ()),
         ("nemo_runspec.config, nemo_runspec.env, nemo_runspec.display", ()),
         ("nemo_runspec.cli_context, nemo_runspec.recipe_config, nemo_runspec.utils", ()),
+        ("nemo_runspec.store, nemo_runspec.store.lineage, nemo_runspec.store_admin", ()),
         ("nemo_runspec.config.loader, nemo_runspec.config.resolvers", ("omegaconf", "yaml")),
     ],
 )
@@ -54,6 +55,20 @@ def test_imports_bring_nothing_heavy(modules: str, allowed: tuple[str, ...]) -> 
         ),
         ("nemo_runspec.config.loader", "parse_config build_job_config save_configs load_config"),
         ("nemo_runspec.config.resolvers", "register_resolvers_from_config ResolverMode"),
+        (
+            "nemo_runspec.artifacts",
+            "setup_artifact_tracking log_artifact ArtifactTrackingResult Artifact "
+            "PretrainBlendsArtifact PretrainDataArtifact DataBlendsArtifact SFTDataArtifact "
+            "SplitJsonlDataArtifact ModelArtifact patch_checkpoint_logging_both "
+            "patch_wandb_checkpoint_logging patch_manifest_checkpoint_logging "
+            "patch_wandb_init_for_lineage merge_artifacts load_inputs save_value load_value",
+        ),
+        ("nemo_runspec.manifest_tracker", "ManifestTracker"),
+        (
+            "nemo_runspec.artifact_registry",
+            "ArtifactRegistry get_artifact_registry set_artifact_registry get_resolver_mode",
+        ),
+        ("nemo_runspec.filesystem", "ArtifactFileSystem"),
         ("nemo_runspec.env", "parse_env load_env_profile load_env_file find_env_file"),
         ("nemo_runspec.cli_context", "GlobalContext split_unknown_args"),
         ("nemo_runspec.recipe_config", "RecipeConfig parse_recipe_config"),

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nemo_runspec.artifact_registry import set_artifact_registry
+from nemo_runspec.artifacts import tracking
+from nemo_runspec.artifacts.resolver import clear_artifact_cache
+from nemo_runspec.manifest_tracker import set_tracker
+from tests.nemo_runspec.artifacts.processes import JOB_VARIABLES
+from tests.nemo_runspec.store.conftest import s3
+
+__all__ = ["s3"]
+
+
+@pytest.fixture(autouse=True)
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A repository of its own for each test, and nothing left of other jobs."""
+    for name in JOB_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / "pants.toml").touch()
+    monkeypatch.chdir(root)
+    _forget()
+    yield root
+    _forget()
+
+
+def _forget() -> None:
+    clear_artifact_cache()
+    set_artifact_registry(None)
+    set_tracker(None)
+    tracking._said.clear()

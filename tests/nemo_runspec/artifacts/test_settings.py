@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nemo_runspec.artifacts.settings import artifacts_settings, user_name
+from nemo_runspec.exceptions import EnvError
+
+
+def test_nothing_configured(repository: Path) -> None:
+    (repository / "below").mkdir()
+    for settings in (
+        artifacts_settings(None),
+        artifacts_settings({"wandb": True}),
+        artifacts_settings(None, start=repository / "below"),
+    ):
+        assert settings.root == str(repository / ".runspec/artifacts")
+        assert settings.is_default
+
+
+def test_spellings() -> None:
+    assert artifacts_settings({"manifest": {"root": "s3://b"}}).root == "s3://b"
+    assert artifacts_settings({"backend": "file", "root": "/old"}).root == "/old"
+    assert artifacts_settings({"root": "/old", "manifest": {"root": "/new"}}).root == "/new"
+
+
+def test_off() -> None:
+    assert artifacts_settings({"manifest": {"root": None}}).root is None
+    assert artifacts_settings({"manifest": None}).root is None
+
+
+def test_the_rest() -> None:
+    settings = artifacts_settings(
+        {
+            "wandb": {"project": "p"},
+            "namespace": "user/{user}/",
+            "output_root": "/out",
+            "check": "stat",
+            "manifest": {"root": "/r", "shared": "group", "storage_options": {"anon": True}},
+        },
+        user="alice",
+    )
+    assert settings.wandb
+    assert settings.namespace == "user/alice"
+    assert (settings.output_root, settings.check, settings.shared) == ("/out", "stat", "group")
+    assert settings.storage_options == {"anon": True}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"backend": "wandb"}, "backend 'wandb' is unknown"),
+        ({"manifest": "/x"}, "manifest must be a table"),
+        ({"manifest": {"root": 3}}, "manifest.root must be a text, not 3"),
+        ({"manifest": {"shared": "all"}}, "shared must be group"),
+        ({"manifest": {"storage_options": 1}}, "storage_options must be a table"),
+        ({"namespce": "x"}, "unknown key 'namespce'; did you mean 'namespace'"),
+        ({"check": "contents"}, "check 'contents' is unknown; did you mean 'content'"),
+        ({"namespace": 3}, "namespace must be a text"),
+    ],
+)
+def test_what_is_wrong_is_named(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(EnvError, match=message):
+        artifacts_settings(section)
+
+
+def test_who_runs_this() -> None:
+    assert user_name({"USER": "alice"}) == "alice"
+    assert user_name({})
