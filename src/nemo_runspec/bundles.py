@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nemo_runspec.exceptions import NemoRunspecError
+from nemo_runspec.execution.job_python import JobPython, open_job_pex
 from nemo_runspec.jobs import bundle_copy
+from nemo_runspec.utils import write_atomically
 from runspec import Bundle, Runspec, RunspecError
 from runspec.bundle import from_json
 
 _BYTECODE = "__pycache__"
+_OPENED = "opened.json"  # what is in its PEX, and where that was unpacked
 
 
 class BundleError(NemoRunspecError):
@@ -114,6 +119,47 @@ def keep_bundle(bundle: BundleFolder, jobs: Path) -> BundleFolder:
     if not _is_kept(kept):
         _copy(bundle.root, kept)
     return kept
+
+
+def open_python(kept: BundleFolder, interpreter: Path, environ: Mapping[str, str]) -> JobPython:
+    """The Python of a kept bundle's jobs; its PEX is opened once and remembered beside it.
+
+    Args:
+        kept: from `keep_bundle`; it has a `job.pex`.
+        interpreter: one that the PEX is made for.
+        environ: the environment to unpack it in.
+
+    Raises:
+        ExecutionError: if PEX refuses.
+    """
+    assert kept.job_pex is not None
+    memory = kept.root / _OPENED
+    remembered = _remembered(memory, interpreter)
+    if remembered is not None:
+        return remembered
+    opened = open_job_pex(interpreter, kept.job_pex, environ)
+    document = {
+        "interpreter": str(interpreter),
+        "executable": str(opened.interpreter),
+        "packages": [str(path) for path in opened.packages],
+    }
+    # It saves a second the next time; a folder that cannot be written costs no more than that.
+    with contextlib.suppress(OSError):
+        write_atomically(memory, json.dumps(document) + "\n")
+    return opened
+
+
+def _remembered(memory: Path, interpreter: Path) -> JobPython | None:
+    """What an earlier job found in the PEX, if all of it is still there."""
+    try:
+        document = json.loads(memory.read_text(encoding="utf-8"))
+        packages = tuple(Path(path) for path in document["packages"])
+        found = JobPython(Path(document["executable"]), packages)
+        matches = document["interpreter"] == str(interpreter)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    places = (document["executable"], *packages)
+    return found if matches and all(map(os.path.exists, places)) else None
 
 
 def _is_kept(kept: BundleFolder) -> bool:

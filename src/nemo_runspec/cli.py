@@ -23,6 +23,17 @@ usage: nemo-runspec COMMAND …
 commands:
   recipe BUNDLE [options] [key=value …] [arguments of the script]
                   run the recipe of a job bundle (a folder that `pants package` makes)
+  plan FOLDER     tell what of a plan (a folder that `pants plan` makes) is stale, and why
+  materialize FOLDER --bundles DIR
+                  bring the artifacts of a plan up to date: run what is stale
+  export FOLDER ADDRESS --output DIR
+                  write the manifest of a fresh artifact to a folder
+  store ls | show | verify | add | gc
+                  look at the store of artifacts, and keep it in order
+  promote NAME:vN ALIAS
+                  let an alias such as prod mean a version
+  accept NAME:vN  let a version stand for today's key, with a reason
+  revoke NAME:vN  refuse a version and all that was made from it, with a reason
 
 options:
   -h, --help      this page; `nemo-runspec recipe BUNDLE --help` for a recipe's own
@@ -166,4 +177,46 @@ def _listing(names: Iterable[str]) -> str:
     return "\n".join(f"  {name}" for name in names) or "  none"
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {"recipe": _recipe}
+def _plan(arguments: list[str]) -> int:
+    from nemo_runspec.pipeline.commands import run_plan
+
+    return run_plan(arguments)
+
+
+def _export(arguments: list[str]) -> int:
+    from nemo_runspec.pipeline.commands import run_export
+
+    return run_export(arguments)
+
+
+def _store(arguments: list[str]) -> int:
+    from nemo_runspec.store_admin import run_store
+
+    return run_store(arguments)
+
+
+def _store_command(name: str) -> Callable[[list[str]], int]:
+    def command(arguments: list[str]) -> int:
+        from nemo_runspec.store_admin import run_command
+
+        return run_command(name, arguments)
+
+    return command
+
+
+def _materialize(arguments: list[str]) -> int:
+    from nemo_runspec.pipeline.materialize import run_materialize
+
+    return run_materialize(arguments)
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "recipe": _recipe,
+    "plan": _plan,
+    "materialize": _materialize,
+    "export": _export,
+    "store": _store,
+    "promote": _store_command("promote"),
+    "accept": _store_command("accept"),
+    "revoke": _store_command("revoke"),
+}

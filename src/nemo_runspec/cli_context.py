@@ -25,6 +25,8 @@ class GlobalContext:
         dry_run: show what would run, and run nothing (``-d``, ``--dry-run``).
         stage: send the files to the cluster without running them (``--stage``).
         force_squash: make the container image anew even if it is there (``--force-squash``).
+        build_inputs: bring what the config names up to date first, on a cluster too
+            (``--build-inputs``).
         dotlist: ``key=value`` overrides, in order.
         passthrough: what the script gets as its own arguments, in order.
     """
@@ -35,6 +37,7 @@ class GlobalContext:
     dry_run: bool = False
     stage: bool = False
     force_squash: bool = False
+    build_inputs: bool = False
     dotlist: list[str] = field(default_factory=list)
     passthrough: list[str] = field(default_factory=list)
 
@@ -48,6 +51,7 @@ class GlobalContext:
             dry_run=arguments.dry_run,
             stage=arguments.stage,
             force_squash=arguments.force_squash,
+            build_inputs=arguments.build_inputs,
             dotlist=list(arguments.dotlist),
             passthrough=list(arguments.passthrough),
         )
@@ -107,6 +111,7 @@ def _as_options(ctx: GlobalContext) -> list[str]:
         "--dry-run": ctx.dry_run,
         "--stage": ctx.stage,
         "--force-squash": ctx.force_squash,
+        "--build-inputs": ctx.build_inputs,
     }
     return [
         *(f"{name}={value}" for name, value in values.items() if value),

@@ -9,7 +9,15 @@
     status.json                 its state, process ids and exit code
     logs/job.log                standard output and error, in the order they were written
     bin/python  bin/python3     the job's interpreter
-    output/                     RUNSPEC_OUTPUT_DIR
+    output/                     RUNSPEC_OUTPUT_DIR, unless the job builds an artifact
+    context.json                what the job is told about artifacts, RUNSPEC_JOB_CONTEXT
+    records.jsonl               the versions that it logged
+  _pipelines/<id>/              one `materialize`
+    plan.json  configs/         what was planned
+    order.json                  what its supervisor was told to do
+    state.json                  its process, and how it ended
+    events.jsonl                what happened, one event a line
+    log                         its supervisor's standard output and error
 """
 
 from __future__ import annotations
@@ -62,6 +70,41 @@ class JobPaths:
     def output(self) -> Path:
         return self.folder / "output"
 
+    @property
+    def context(self) -> Path:
+        return self.folder / "context.json"
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records.jsonl"
+
+
+@dataclass(frozen=True)
+class PipelinePaths:
+    """The files of one `materialize`.
+
+    Args:
+        folder: its folder.
+    """
+
+    folder: Path
+
+    @property
+    def order(self) -> Path:
+        return self.folder / "order.json"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.json"
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
 
 def jobs_root(start: Path | None = None) -> Path:
     """`.runspec/jobs` of the repository around `start` (default: the working directory).
@@ -75,6 +118,11 @@ def jobs_root(start: Path | None = None) -> Path:
 def bundle_copy(root: Path, digest: str) -> Path:
     """Where the jobs below `root` keep the bundle with this digest."""
     return root / "_bundles" / digest[:32]
+
+
+def pipelines_root(root: Path) -> Path:
+    """Where the pipelines beside the jobs below `root` have their folders."""
+    return root / "_pipelines"
 
 
 def plan_job_folder(name: str, root: Path, now: datetime | None = None) -> Path:

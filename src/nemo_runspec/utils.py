@@ -173,13 +173,15 @@ def describe_omegaconf_error(error: Exception) -> str:
     return _OMEGACONF_WRAPPER.sub("", lines[0]).strip("\"'")
 
 
-def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
+def write_atomically(path: Path, text: str, *, private: bool = False, durable: bool = True) -> None:
     """Write a file so that a reader sees all of it or nothing, however the writer ends.
 
     Args:
         path: the file; its folder exists.
         text: what it will hold, as UTF-8.
         private: readable by its owner alone (0600) instead of what the umask says.
+        durable: whether it outlives a loss of power; False where losing it costs no more than
+            what was going on, and waiting for the disk would.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     descriptor = os.open(
@@ -188,8 +190,9 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -40,6 +40,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(("--stage",), "stage", None, "copy script and config there, start nothing"),
     Option(("--force-squash",), "force_squash", None, "convert the container image anew"),
+    Option(
+        ("--build-inputs",),
+        "build_inputs",
+        None,
+        "bring the artifacts that the config names up to date first, on a cluster too",
+    ),
     Option(("--help", "-h"), "help", None, "show this help"),
 )
 
@@ -69,6 +75,7 @@ class Arguments:
         dry_run: show what would run.
         stage: copy to the profile's machine, start nothing.
         force_squash: convert the container image even if that was done before.
+        build_inputs: bring the artifacts that the config names up to date first, wherever it runs.
         help: show help, nothing else.
         dotlist: the `key=value` overrides, in order.
         passthrough: what goes to the script, in order.
@@ -80,6 +87,7 @@ class Arguments:
     dry_run: bool = False
     stage: bool = False
     force_squash: bool = False
+    build_inputs: bool = False
     help: bool = False
     dotlist: tuple[str, ...] = ()
     passthrough: tuple[str, ...] = ()
@@ -155,6 +163,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         dry_run="dry_run" in flags,
         stage="stage" in flags,
         force_squash="force_squash" in flags,
+        build_inputs="build_inputs" in flags,
         help="help" in flags,
         dotlist=tuple(dotlist),
         passthrough=(*script, *passthrough),

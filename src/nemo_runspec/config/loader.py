@@ -207,8 +207,9 @@ def save_configs(
     folder.mkdir(parents=True, exist_ok=True)
     paths = JobPaths(folder)
     masked_job = OmegaConf.create(mask_secrets(to_plain(job_config)))
-    write_atomically(paths.job_config, OmegaConf.to_yaml(masked_job))
-    write_atomically(paths.train_config, OmegaConf.to_yaml(train_config), private=True)
+    write_atomically(paths.job_config, OmegaConf.to_yaml(masked_job), durable=False)
+    train = OmegaConf.to_yaml(train_config)
+    write_atomically(paths.train_config, train, private=True, durable=False)
     return paths.job_config, paths.train_config
 
 

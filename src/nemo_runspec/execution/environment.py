@@ -12,12 +12,21 @@ from nemo_runspec.execution.errors import ExecutionError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+JOB_CONTEXT_VARIABLE = "RUNSPEC_JOB_CONTEXT"
+# Set by `pants run`: the plan of what the recipe's config names, and its bundles.
+INPUTS_PLAN_VARIABLE = "RUNSPEC_INPUTS_PLAN"
+INPUTS_BUNDLES_VARIABLE = "RUNSPEC_INPUTS_BUNDLES"
+
 # Of the launcher's own Python, PEX and Pants: none of the job's business.
 _DROPPED = (
     "PYTHONPATH",
     "PYTHONHOME",
     "PEX",
     "RUNSPEC_COMMAND",
+    INPUTS_BUNDLES_VARIABLE,
+    INPUTS_PLAN_VARIABLE,
+    # That of a job around this launcher; each job gets its own.
+    JOB_CONTEXT_VARIABLE,
     "RUNSPEC_LAUNCHER_PYTHON",
     "RUNSPEC_PYTHON",
 )
@@ -105,19 +114,25 @@ def _as_text(name: str, value: Any) -> str:
     raise ExecutionError(f"run.env.env_vars.{name}: {value!r} is no single value")
 
 
-def runspec_variables(folder: Path, output: Path, code: Path) -> dict[str, str]:
+def runspec_variables(
+    folder: Path, output: Path, code: Path, *, attempt: int = 1, context: Path | None = None
+) -> dict[str, str]:
     """What a job is told about itself.
 
     Args:
         folder: the job's folder; its name identifies the job.
         output: where the job is to write.
         code: root of the first-party code it runs.
+        attempt: how many times it was started with this output folder, this time included.
+        context: the file that tells it about artifacts, if there is one.
     """
+    variables = {} if context is None else {JOB_CONTEXT_VARIABLE: str(context)}
     return {
+        **variables,
         "NEMO_RUN_DIR": str(folder),
         "NEMO_EXPERIMENT_ID": folder.name,
         "RUNSPEC_OUTPUT_DIR": str(output),
-        "RUNSPEC_ATTEMPT": "1",  # a local job is never continued
+        "RUNSPEC_ATTEMPT": str(attempt),
         "RUNSPEC_CODE_DIR": str(code),
         "PYTHONUNBUFFERED": "1",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pkgutil
@@ -60,6 +61,7 @@ class LocalRequest(Request):
         cwd: the folder to run it in.
         env: variables added to the inherited environment.
         shims: scripts to write into the job's `bin`, which comes first in its PATH, by name.
+        output: the folder that the job writes to.
     """
 
     folder: Path
@@ -68,6 +70,7 @@ class LocalRequest(Request):
     cwd: Path
     env: Mapping[str, str]
     shims: Mapping[str, str]
+    output: Path
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The job's whole environment."""
@@ -103,7 +106,11 @@ class LocalExecutor(Executor):
 
     def prepare(self, job: Job) -> LocalRequest:
         paths = JobPaths(job.folder)
-        env = {**runspec_variables(job.folder, paths.output, job.code), **job.env}
+        output = job.output or paths.output
+        told = runspec_variables(
+            job.folder, output, job.code, attempt=job.attempt, context=job.context
+        )
+        env = {**told, **job.env}
         imports = [str(path) for path in (*job.source_roots, *job.python.packages)]
         declared = env.get("PYTHONPATH")
         env["PYTHONPATH"] = os.pathsep.join([*imports, *([declared] if declared else [])])
@@ -112,7 +119,8 @@ class LocalExecutor(Executor):
             shim = f'#!/bin/sh\nexec {shlex.quote(str(job.python.interpreter))} "$@"\n'
             shims = {"python": shim, "python3": shim}
         shown = build_command(_masked(job))
-        return LocalRequest(job.folder, build_command(job), shown, job.workdir, env, shims)
+        argv = build_command(job)
+        return LocalRequest(job.folder, argv, shown, job.workdir, env, shims, output)
 
     def stage(self, request: Request) -> None:
         request = _own(request)
@@ -124,7 +132,7 @@ class LocalExecutor(Executor):
         paths = JobPaths(request.folder)
         paths.log.parent.mkdir(exist_ok=True)
         paths.log.touch()
-        paths.output.mkdir(exist_ok=True)
+        request.output.mkdir(parents=True, exist_ok=True)
         for name, text in request.shims.items():
             _write_script(paths.bin / name, text, 0o755)
         _write_script(paths.command, request.script(), 0o600)
@@ -191,10 +199,16 @@ class LocalExecutor(Executor):
 
     def wait(self, handle: Handle, timeout: float | None = None) -> Status:
         deadline = None if timeout is None else time.monotonic() + timeout
+        process = _SUPERVISORS.get(handle.folder)
         while not (status := self.status(handle)).state.is_final:
             if deadline is not None and time.monotonic() >= deadline:
                 return status
-            time.sleep(_POLL_SECONDS)
+            if process is None or process.poll() is not None:
+                time.sleep(_POLL_SECONDS)
+                continue
+            # Of a supervisor of our own we are told at once.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_SECONDS)
         process = _SUPERVISORS.pop(handle.folder, None)
         if process is not None:
             _close(process)

@@ -35,6 +35,9 @@ class Job:
         env: variables that the recipe, the profile and the config declare.
         workdir: the folder to run in.
         python: what `python` is in the job.
+        output: the folder it writes to; None: one inside `folder`.
+        attempt: how many times this was started with the same output folder, this time included.
+        context: the file that tells it about artifacts (`nemo_runspec.pipeline.job_context`).
     """
 
     name: str
@@ -49,6 +52,9 @@ class Job:
     env: Mapping[str, str]
     workdir: Path
     python: JobPython = JobPython()
+    output: Path | None = None
+    attempt: int = 1
+    context: Path | None = None
 
 
 class Request(abc.ABC):

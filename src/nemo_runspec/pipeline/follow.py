@@ -1,0 +1,144 @@
+"""Being attached to a pipeline: its progress here while it runs, our Ctrl-C its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from nemo_runspec.execution.attach import discard_rest
+from nemo_runspec.jobs import PipelinePaths
+from nemo_runspec.pipeline.events import Event, EventReader
+from nemo_runspec.pipeline.progress import Progress, open_progress, print_error
+
+_POLL_SECONDS = 0.02
+# Pants kills us three seconds after Ctrl-C; the line that resumes comes before that.
+_STOP_SECONDS = 2.5
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def follow(process: subprocess.Popen[bytes], paths: PipelinePaths, command: str) -> int:
+    """Show a pipeline's progress until it has ended.
+
+    Ctrl-C, SIGTERM, SIGHUP and the loss of whoever reads our output tell its supervisor to stop.
+
+    Args:
+        process: the supervisor.
+        paths: the pipeline's folder.
+        command: what a person types to go on where it ended.
+
+    Returns:
+        The exit code: the supervisor's own, or 128 + n when signal n made us stop it.
+    """
+    received: list[int] = []
+    ended_by: list[float] = []
+
+    def stop(signum: int, _frame: FrameType | None = None) -> None:
+        if not received:
+            received.append(signum)
+            ended_by.append(time.monotonic() + _STOP_SECONDS)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+
+    seen = _Seen()
+    with _handled(stop):
+        reader = EventReader(paths.events)
+        try:
+            with open_progress(sys.stdout) as progress:
+                _show_all(process, reader, progress, seen, ended_by)
+        except BrokenPipeError:
+            discard_rest(sys.stdout.buffer)
+            stop(signal.SIGPIPE)
+            process.wait()
+    code = process.poll()
+    problems = seen.problems
+    if code is None:
+        problems.append(f"process {process.pid} still ends its jobs; its log: {paths.log}")
+    elif code < 0 and not received:
+        problems.append(f"the pipeline's supervisor was ended; its log: {paths.log}")
+    elif code >= 0 and not seen.is_over and not received:
+        problems.append(
+            f"the pipeline's supervisor could not go on (exit code {code}), as on a full disk; "
+            f"its log: {paths.log}"
+        )
+    for problem in problems:
+        print_error(problem)
+    if received or code != 0:
+        print(f"go on with: {command}", file=sys.stderr)
+    if received:
+        return 128 + received[0]
+    return code if code is not None and code >= 0 else 1
+
+
+def _show_all(
+    process: subprocess.Popen[bytes],
+    reader: EventReader,
+    progress: Progress,
+    seen: _Seen,
+    ended_by: list[float],
+) -> None:
+    while True:
+        # Asked before reading: what was written before the end is then read for certain.
+        ended = process.poll() is not None
+        for event in reader.read():
+            progress.show(event)
+            seen.note(event)
+        if ended or (ended_by and time.monotonic() > ended_by[0]):
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+@dataclass
+class _Seen:
+    """What of the events is told once more at the end, where people look.
+
+    Args:
+        problems: a line for each failure.
+        is_over: whether the supervisor said how it ended.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    is_over: bool = False
+
+    def note(self, event: Event) -> None:
+        self.is_over = self.is_over or event.get("event") in ("end", "error")
+        problem = _problem(event)
+        if problem is not None:
+            self.problems.append(problem)
+
+
+def _problem(event: Event) -> str | None:
+    """A failure as a line."""
+    kind: Any = event.get("event")
+    if kind == "error":
+        return str(event["message"])
+    if kind == "failed":
+        log = f"; log: {event['log']}" if event.get("log") else ""
+        return f"{event['name']}: {event['why']}{log}"
+    return None
+
+
+@contextmanager
+def _handled(handler: Any) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may have signal handlers
+        return
+    found = {signum: signal.getsignal(signum) for signum in _STOP_SIGNALS}
+    # nohup and `&` in scripts ignore some on purpose; None is a handler that is not Python's.
+    before = {s: h for s, h in found.items() if h is not None and h is not signal.SIG_IGN}
+    for signum in before:
+        signal.signal(signum, handler)
+    try:
+        yield
+    finally:
+        for signum, present in before.items():
+            signal.signal(signum, present)
