@@ -14,13 +14,15 @@ from pathlib import Path
 
 from nemo_runspec.exceptions import NemoRunspecError
 from nemo_runspec.execution.job_python import JobPython, open_job_pex
-from nemo_runspec.jobs import bundle_copy
+from nemo_runspec.jobs import bundle_copy, shared_files
 from nemo_runspec.utils import write_atomically
 from runspec import Bundle, Runspec, RunspecError
 from runspec.bundle import from_json
 
 _BYTECODE = "__pycache__"
 _OPENED = "opened.json"  # what is in its PEX, and where that was unpacked
+# Wheels, mostly: bundles of one repository have them in common. Smaller files are not worth a link.
+_LARGE_BYTES = 1 << 18
 
 
 class BundleError(NemoRunspecError):
@@ -117,7 +119,7 @@ def keep_bundle(bundle: BundleFolder, jobs: Path) -> BundleFolder:
         )
     kept = BundleFolder(bundle_copy(jobs, bundle.document.digest), bundle.document)
     if not _is_kept(kept):
-        _copy(bundle.root, kept)
+        _copy(bundle.root, kept, shared_files(jobs))
     return kept
 
 
@@ -166,15 +168,28 @@ def _is_kept(kept: BundleFolder) -> bool:
     return kept.root.exists() and _first_change(kept) is None
 
 
-def _copy(source: Path, kept: BundleFolder) -> None:
+def _copy(source: Path, kept: BundleFolder, shared: Path) -> None:
     """Puts a copy of `source` in its place, whole or not at all; a spoilt one makes room."""
     target = kept.root
+
+    def copy_file(source: str, target: str, *, follow_symlinks: bool = True) -> str:
+        large = not os.path.islink(source) and os.stat(source).st_size >= _LARGE_BYTES
+        if large and _link(Path(source), Path(target), shared):
+            return target
+        return str(shutil.copy2(source, target, follow_symlinks=follow_symlinks))
+
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".copying-", dir=target.parent))
     try:
         bytecode = shutil.ignore_patterns(_BYTECODE)
         try:
-            copy = shutil.copytree(source, temporary / "bundle", symlinks=True, ignore=bytecode)
+            copy = shutil.copytree(
+                source,
+                temporary / "bundle",
+                symlinks=True,
+                ignore=bytecode,
+                copy_function=copy_file,
+            )
         except shutil.Error as error:
             # It lists what befell every file; the first, a full disk say, befell them all.
             _, _, problem = error.args[0][0]
@@ -193,6 +208,35 @@ def _copy(source: Path, kept: BundleFolder) -> None:
                 raise
     finally:
         shutil.rmtree(temporary)
+
+
+def _link(source: Path, target: Path, shared: Path) -> bool:
+    """Makes `target` a hard link to the one copy of what is in `source`; False where none can be.
+
+    The copy may be read, not written: whoever has a link to it sees the same bytes.
+    """
+    executable = os.access(source, os.X_OK)
+    digest = hashlib.sha256()
+    with source.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    one = shared / (digest.hexdigest() + ("-executable" if executable else ""))
+    try:
+        if not one.exists():
+            shared.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=".copying-", dir=shared)
+            os.close(descriptor)
+            try:
+                shutil.copy2(source, name)
+                os.chmod(name, 0o555 if executable else 0o444)
+                os.replace(name, one)
+            except BaseException:
+                os.unlink(name)
+                raise
+        os.link(one, target)
+    except OSError:
+        return False  # no hard links here, or too many; a full disk shows when it is copied
+    return True
 
 
 def _first_change(bundle: BundleFolder) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 <repository>/.runspec/jobs/
   _bundles/<digest>/            what the jobs run, one copy per bundle
+  _files/<digest>               the large files of bundles, which have them as hard links
   20260131-235959-nano3-train/  one job
     job.yaml  train.yaml        the compiled configs
     command.sh                  the command as it was started, for its owner's eyes; secret
@@ -113,6 +114,11 @@ def jobs_root(start: Path | None = None) -> Path:
     """
     here = start or Path.cwd()
     return (find_repository_root(here) or here.absolute()) / ".runspec" / "jobs"
+
+
+def shared_files(root: Path) -> Path:
+    """Where the jobs below `root` keep what several bundles hold, by content."""
+    return root / "_files"
 
 
 def bundle_copy(root: Path, digest: str) -> Path:

@@ -160,3 +160,25 @@ def test_a_bundle_that_cannot_be_copied_is_one_line(
         keep_bundle(bundle, jobs)
     assert "\n" not in str(caught.value)
     assert [path for path in jobs.rglob("*") if path.is_file()] == []
+
+
+def test_bundles_share_their_wheels(tmp_path: Path) -> None:
+    wheel = os.urandom(1 << 19)
+    kept = []
+    for digest in "ab":
+        folder = make_bundle(tmp_path / digest, job_pex="job.pex", digest=digest * 64)
+        (folder / "job.pex").mkdir()
+        (folder / "job.pex" / "a.whl").write_bytes(wheel)
+        (folder / "job.pex" / "run").write_bytes(wheel)
+        (folder / "job.pex" / "run").chmod(0o755)
+        (folder / "job.pex" / "small").write_bytes(wheel[:9])
+        kept.append(keep_bundle(read_bundle(folder), tmp_path / "jobs").root / "job.pex")
+        shutil.rmtree(folder)
+    first, second = kept
+    assert first != second
+    assert (first / "a.whl").samefile(second / "a.whl")
+    assert not (first / "small").samefile(second / "small")
+    assert not (first / "a.whl").samefile(first / "run")
+    assert os.access(second / "run", os.X_OK)
+    for folder in kept:
+        assert (folder / "a.whl").read_bytes() == (folder / "run").read_bytes() == wheel

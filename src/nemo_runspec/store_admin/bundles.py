@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from nemo_runspec.jobs import JobPaths, PipelinePaths, bundle_copy, jobs_root, pipelines_root
+from nemo_runspec.jobs import (
+    JobPaths,
+    PipelinePaths,
+    bundle_copy,
+    jobs_root,
+    pipelines_root,
+    shared_files,
+)
 from nemo_runspec.store import Manifest
 from nemo_runspec.store_admin.data import Data
 
@@ -17,14 +24,23 @@ _STARTING = timedelta(hours=1)
 def unused_bundles(versions: Iterable[Manifest], since: datetime) -> Iterator[tuple[Path, int]]:
     """The kept bundles of this repository that no job, pipeline or version names.
 
+    What bundles have in common is one file with a link from each; it follows when no bundle is
+    left that has one.
+
     Args:
         versions: those that stay; what made them can be run again while its bundle is there.
         since: bundles that are newer stay.
 
     Yields:
-        Each bundle's folder, and its bytes.
+        Each bundle's folder or shared file, and its bytes.
     """
     root = jobs_root()
+    if shared_files(root).is_dir():
+        starting = (datetime.now(timezone.utc) - _STARTING).timestamp()
+        for file in sorted(shared_files(root).iterdir()):
+            status = file.lstat()
+            if status.st_nlink == 1 and status.st_ctime < starting:
+                yield file, status.st_size
     folder = bundle_copy(root, "any").parent
     if not folder.is_dir():
         return
