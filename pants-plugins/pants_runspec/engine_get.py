@@ -32,10 +32,17 @@ from pants.engine.fs import (
     MergeDigests,
     PathGlobs,
     Paths,
+    RemovePrefix,
 )
 from pants.engine.internals.graph import Owners, OwnersRequest
-from pants.engine.process import Process, ProcessResult
-from pants.engine.rules import Get, MultiGet
+from pants.engine.process import (
+    FallibleProcessResult,
+    InteractiveProcess,
+    InteractiveProcessResult,
+    Process,
+    ProcessResult,
+)
+from pants.engine.rules import Effect, Get, MultiGet
 from pants.engine.rules import rule as pants_rule
 from pants.engine.target import (
     CoarsenedTargets,
@@ -82,6 +89,11 @@ def _by_name_of_type(output_type: type, *input_types: type) -> Callable[..., Any
     return call
 
 
+def run_interactive_process(request: InteractiveProcess) -> Effect:
+    """Run a process in the foreground, from the rule of a goal alone."""
+    return Effect(InteractiveProcessResult, InteractiveProcess, request)
+
+
 def rule(*args: Any, polymorphic: bool = False, **kwargs: Any) -> Any:
     """Declare a rule that other rules can call by its name.
 
@@ -110,6 +122,7 @@ create_digest = _by_name(Digest, CreateDigest)
 create_pex = _by_name(Pex, PexRequest)
 digest_complete_platforms = _by_name(CompletePlatforms, PexCompletePlatformsField)
 digest_subset_to_digest = _by_name(Digest, DigestSubset)
+execute_process = _by_name(FallibleProcessResult, Process)
 execute_process_or_raise = _by_name(ProcessResult, Process)
 find_interpreter = _by_name(PythonExecutable, InterpreterConstraints)
 find_owners = _by_name(Owners, OwnersRequest)
@@ -119,6 +132,7 @@ merge_digests = _by_name(Digest, MergeDigests)
 path_globs_to_digest = _by_name(Digest, PathGlobs)
 path_globs_to_paths = _by_name(Paths, PathGlobs)
 prepare_python_sources = _by_name(PythonSourceFiles, PythonSourceFilesRequest)
+remove_prefix = _by_name(Digest, RemovePrefix)
 resolve_coarsened_targets = _by_name(CoarsenedTargets, CoarsenedTargetsRequest)
 resolve_targets = _by_name_of_type(Targets, Addresses, RawSpecs)
 resolve_unparsed_address_inputs = _by_name(Addresses, UnparsedAddressInputs)

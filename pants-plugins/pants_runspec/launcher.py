@@ -3,7 +3,7 @@ own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pants.backend.python.subsystems.python_tool_base import PythonToolBase
@@ -12,18 +12,22 @@ from pants.backend.python.target_types import EntryPoint, PexLayout, PythonResol
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import CompletePlatforms, PexRequest
 from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
+from pants.base.build_root import BuildRoot
 from pants.engine.addresses import UnparsedAddressInputs
+from pants.engine.env_vars import CompleteEnvironmentVars
 from pants.engine.fs import Digest
 from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.target import TransitiveTargetsRequest
 from pants.engine.unions import UnionRule
 from pants.option.option_types import StrOption
+from pants.util.docutil import bin_name
 from pants.util.logging import LogLevel
 from pants.util.strutil import softwrap
 
 from pants_runspec.engine import (
     create_pex,
+    execute_process,
     execute_process_or_raise,
     find_interpreter,
     implicitly,
@@ -116,6 +120,75 @@ class Launcher:
     python: PythonVersion
 
 
+@dataclass(frozen=True)
+class LauncherCall:
+    """A request to run the launcher in the build root and wait for it.
+
+    Attributes:
+        arguments: of its command line; `{chroot}` is the folder that `files` are in.
+        files: what it reads.
+        command: what a person typed to get there, without the program.
+        description: what a person reads meanwhile.
+        outputs: folders below `{chroot}` that it writes.
+    """
+
+    arguments: tuple[str, ...]
+    files: Digest
+    command: str
+    description: str
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LauncherAnswer:
+    """How a call of the launcher ended."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    output: Digest
+
+
+# The folder with the launcher's PEX in a sandbox.
+LAUNCHER_FOLDER = "__launcher"
+
+# What another Python or PEX left behind would reach into the launcher's own.
+UNWANTED_VARIABLES = frozenset(
+    (
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PEX_INTERPRETER",
+        "PEX_MODULE",
+        "PEX_SCRIPT",
+        "PEX_PYTHON",
+        "PEX_PYTHON_PATH",
+    )
+)
+
+
+def launcher_argv(launcher: Launcher, arguments: Iterable[str]) -> tuple[str, ...]:
+    """Return the command line of a launcher that lies in LAUNCHER_FOLDER of a sandbox."""
+    pex = f"{{chroot}}/{LAUNCHER_FOLDER}/{LAUNCHER_NAME}"
+    return (launcher.python.path, pex, *arguments)
+
+
+def launcher_environment(
+    environment: Mapping[str, str], launcher: Launcher, command: str
+) -> dict[str, str]:
+    """Return the environment of the launcher: the user's, and what a person types to get there.
+
+    Args:
+        environment: the user's.
+        launcher: the launcher.
+        command: the goal, with the arguments that it was given.
+    """
+    return {
+        **{name: value for name, value in environment.items() if name not in UNWANTED_VARIABLES},
+        "RUNSPEC_COMMAND": f"{bin_name()} {command}",
+        "RUNSPEC_LAUNCHER_PYTHON": launcher.python.path,
+    }
+
+
 @rule(desc="Find the version of a Python interpreter", level=LogLevel.DEBUG)
 async def find_python_version(request: PythonVersionRequest) -> PythonVersion:
     python = await find_interpreter(request.interpreter_constraints, **implicitly())
@@ -191,6 +264,36 @@ async def build_launcher(
         **implicitly(),
     )
     return Launcher(built.digest, python)
+
+
+@rule(desc="Ask the launcher")
+async def call_launcher(
+    request: LauncherCall, build_root: BuildRoot, environment: CompleteEnvironmentVars
+) -> LauncherAnswer:
+    launcher = await build_launcher(LauncherRequest(), **implicitly())
+    result = await execute_process(
+        Process(
+            argv=(
+                "/bin/sh",
+                "-c",
+                # Where `pants run` starts it too: env.toml and the local store are found from here.
+                'cd -- "$1" && shift && exec "$@"',
+                "launcher",
+                build_root.path,
+                *launcher_argv(launcher, request.arguments),
+            ),
+            description=request.description,
+            input_digest=request.files,
+            immutable_input_digests={LAUNCHER_FOLDER: launcher.digest},
+            output_directories=request.outputs,
+            env=launcher_environment(environment, launcher, request.command),
+            # It reads the store and env.toml, which change behind Pants' back.
+            cache_scope=ProcessCacheScope.PER_SESSION,
+            level=LogLevel.DEBUG,
+        ),
+        **implicitly(),
+    )
+    return LauncherAnswer(result.exit_code, result.stdout, result.stderr, result.output_digest)
 
 
 def rules() -> Iterable[Rule | UnionRule]:

@@ -9,7 +9,19 @@ from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
 from pants_runspec import launcher
+from pants_runspec.artifact import (
+    bundles,
+    by_hand,
+    configs,
+    describe,
+    graph,
+    inference,
+    package,
+    sweep,
+    targets,
+)
 from pants_runspec.engine import BY_NAME
+from pants_runspec.goals import materialize, plan, selection
 from pants_runspec.recipe import (
     bundle,
     dependencies,
@@ -23,6 +35,8 @@ from pants_runspec.recipe import (
     tailor,
 )
 from pants_runspec.target_types import (
+    Artifact,
+    ArtifactVariant,
     RunspecConfig,
     RunspecConfigsGenerator,
     RunspecRecipe,
@@ -31,7 +45,14 @@ from pants_runspec.target_types import (
 
 
 def target_types() -> Iterable[type[Target]]:
-    return [RunspecRecipe, RunspecRecipesGenerator, RunspecConfig, RunspecConfigsGenerator]
+    return [
+        RunspecRecipe,
+        RunspecRecipesGenerator,
+        RunspecConfig,
+        RunspecConfigsGenerator,
+        Artifact,
+        ArtifactVariant,
+    ]
 
 
 def peek_rules() -> Iterable[Rule | UnionRule]:
@@ -41,10 +62,28 @@ def peek_rules() -> Iterable[Rule | UnionRule]:
     return peek.rules()
 
 
+def artifact_rules() -> Iterable[Rule | UnionRule]:
+    return [
+        *bundles.rules(),
+        *by_hand.rules(),
+        *configs.rules(),
+        *describe.rules(),
+        *graph.rules(),
+        *inference.rules(),
+        *materialize.rules(),
+        *package.rules(),
+        *plan.rules(),
+        *selection.rules(),
+        *sweep.rules(),
+        *targets.rules(),
+    ]
+
+
 def rules() -> Iterable[Rule | UnionRule]:
     return [
         *(peek_rules() if BY_NAME else ()),
         *launcher.rules(),
+        *artifact_rules(),
         *bundle.rules(),
         *dependencies.rules(),
         *fingerprint.rules(),

@@ -13,7 +13,7 @@ from pants.testutil.rule_runner import PYTHON_BOOTSTRAP_ENV, QueryRule, RuleRunn
 
 from pants_runspec.launcher import NoLauncherError
 from pants_runspec.recipe.requirements import UnlockedRequirementsError
-from pants_runspec.recipe.run import runs_the_job
+from pants_runspec.recipe.run import job_arguments
 from pants_runspec.target_types import RecipeFieldSet
 from tests.pants_runspec.harness import (
     field_set,
@@ -132,4 +132,4 @@ def test_nothing_says_where_the_launcher_comes_from(runner: RuleRunner) -> None:
     ],
 )
 def test_what_runs_the_job(arguments: tuple[str, ...], runs: bool) -> None:
-    assert runs_the_job(arguments) is runs
+    assert (job_arguments(arguments) is not None) is runs

@@ -28,9 +28,16 @@ from pants.engine.fs import (
     MergeDigests,
     PathGlobs,
     Paths,
+    RemovePrefix,
 )
 from pants.engine.internals.graph import OwnersRequest
-from pants.engine.process import ProcessResult
+from pants.engine.process import (
+    FallibleProcessResult,
+    InteractiveProcess,
+    InteractiveProcessResult,
+    Process,
+    ProcessResult,
+)
 from pants.engine.target import (
     CoarsenedTargets,
     CoarsenedTargetsRequest,
@@ -58,6 +65,7 @@ async def digest_complete_platforms(
     request: PexCompletePlatformsField, **implicit: Any
 ) -> CompletePlatforms: ...
 async def digest_subset_to_digest(request: DigestSubset) -> Digest: ...
+async def execute_process(request: Process, **implicit: Any) -> FallibleProcessResult: ...
 async def execute_process_or_raise(**implicit: Any) -> ProcessResult: ...
 async def find_interpreter(
     request: InterpreterConstraints, **implicit: Any
@@ -71,6 +79,7 @@ async def path_globs_to_paths(request: PathGlobs) -> Paths: ...
 async def prepare_python_sources(
     request: PythonSourceFilesRequest, **implicit: Any
 ) -> PythonSourceFiles: ...
+async def remove_prefix(request: RemovePrefix) -> Digest: ...
 async def resolve_coarsened_targets(
     request: CoarsenedTargetsRequest, **implicit: Any
 ) -> CoarsenedTargets: ...
@@ -78,6 +87,7 @@ async def resolve_targets(**implicit: Any) -> Targets: ...
 async def resolve_unparsed_address_inputs(
     request: UnparsedAddressInputs, **implicit: Any
 ) -> Addresses: ...
+async def run_interactive_process(request: InteractiveProcess) -> InteractiveProcessResult: ...
 async def strip_python_sources(request: PythonSourceFiles) -> StrippedPythonSourceFiles: ...
 async def transitive_targets(
     request: TransitiveTargetsRequest, **implicit: Any

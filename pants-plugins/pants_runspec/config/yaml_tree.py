@@ -118,6 +118,23 @@ def nodes(node: Node, keys: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
             yield from nodes(child, (*keys, index))
 
 
+def plain(node: Node) -> Any:
+    """Return a node as dictionaries, lists and single values."""
+    if isinstance(node, MapNode):
+        return {key: plain(child) for key, child in node.entries.items()}
+    if isinstance(node, ListNode):
+        return [plain(item) for item in node.items]
+    return node.value
+
+
+def read_value(text: str) -> Any:
+    """Return the value of a `key=value` override, the text itself where it is no YAML."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, OverflowError):
+        return text
+
+
 _TAG = "tag:yaml.org,2002:"
 _STRING, _NULL, _MERGE, _VALUE = (f"{_TAG}{name}" for name in ("str", "null", "merge", "value"))
 _FLOAT, _TIMESTAMP = f"{_TAG}float", f"{_TAG}timestamp"

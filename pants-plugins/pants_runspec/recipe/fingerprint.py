@@ -13,7 +13,7 @@ import glob
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pants.backend.python.target_types import PythonSourceField
 from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
@@ -81,11 +81,13 @@ class NodeFingerprint:
         digest: sha256 over the node's own files and the digests of the nodes it depends on.
         files: (path, `source_digest`) of the node's own files, sorted.
         requirements: PEP 508 strings of the requirement targets in the node and below it, sorted.
+        below: the nodes with code that it depends on; the digest covers them.
     """
 
     digest: str
     files: tuple[tuple[str, str], ...]
     requirements: tuple[str, ...]
+    below: tuple[NodeFingerprint, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,9 @@ class Fingerprint:
         config: sha256 over the bytes of the configs in its config folder and of their bases.
         files: (path, digest) of all its first-party sources, sorted.
         requirements: what it gets from the index.
+        root: the node of the recipe's target; `code` covers it.
+        other_configs: (path, digest) of the configs that are read like any other file; `code`
+            covers them.
     """
 
     code: str
@@ -113,6 +118,8 @@ class Fingerprint:
     config: str
     files: tuple[tuple[str, str], ...]
     requirements: Requirements
+    root: NodeFingerprint = field(compare=False, repr=False)
+    other_configs: tuple[tuple[str, str], ...] = field(compare=False, repr=False)
 
 
 NOT_CODE = (
@@ -205,6 +212,7 @@ async def fingerprint_code_node(request: CodeNodeFingerprintRequest) -> NodeFing
         digest_of("node", [files, sorted({child.digest for child in below} - {NO_CODE})]),
         files,
         tuple(sorted({*own_requirements, *(r for child in below for r in child.requirements)})),
+        tuple(child for child in below if child.digest != NO_CODE),
     )
 
 
@@ -231,15 +239,10 @@ async def fingerprint_recipe(request: FingerprintRequest) -> Fingerprint:
     (root,) = roots
     by_node = dict(zip(nodes, fingerprints))
     requirements = select_requirements(recipe, by_node[root].requirements, lock)
+    # A config that is read like any other file, not composed, is code.
+    other_configs = tuple(sorted((p, d) for p, d in config_digests.items() if p not in own))
     return Fingerprint(
-        # A config that is read like any other file, not composed, is code.
-        code=digest_of(
-            "code",
-            [
-                by_node[root].digest,
-                sorted((path, d) for path, d in config_digests.items() if path not in own),
-            ],
-        ),
+        code=digest_of("code", [by_node[root].digest, other_configs]),
         environment=digest_of(
             "environment",
             [
@@ -253,6 +256,8 @@ async def fingerprint_recipe(request: FingerprintRequest) -> Fingerprint:
         ),
         files=tuple(sorted({file for fingerprint in fingerprints for file in fingerprint.files})),
         requirements=requirements,
+        root=by_node[root],
+        other_configs=other_configs,
     )
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pants.core.goals.run import RunRequest, RunSubsystem
-from pants.engine.fs import AddPrefix
+from pants.engine.fs import EMPTY_DIGEST, AddPrefix, MergeDigests
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.unions import UnionRule
 from pants.util.docutil import bin_name
 
-from pants_runspec.engine import add_prefix, implicitly, rule
+from pants_runspec.artifact.by_hand import BUNDLES_FOLDER, InputsRequest, find_inputs
+from pants_runspec.engine import add_prefix, implicitly, merge_digests, rule
 from pants_runspec.recipe.bundle import BundleRequest, assemble_bundle
+from pants_runspec.recipe.spec import RecipeRequest, resolve_recipe
 from pants_runspec.target_types import RecipeFieldSet
-from runspec.arguments import ArgumentsError, parse_arguments
+from runspec.arguments import Arguments, ArgumentsError, parse_arguments
 
 BUNDLE = "bundle"
+INPUTS = "inputs"
 
 
-def runs_the_job(arguments: tuple[str, ...]) -> bool:
-    """Tell whether a command line runs a job: wheels are needed then, and only then.
+def job_arguments(arguments: tuple[str, ...]) -> Arguments | None:
+    """Return a command line that runs a job, taken apart: wheels are needed then, and only then.
 
     A dry run, the help page and a mistyped option need none; the launcher says what is wrong with
     the latter.
@@ -27,23 +30,32 @@ def runs_the_job(arguments: tuple[str, ...]) -> bool:
     try:
         parsed = parse_arguments(arguments)
     except ArgumentsError:
-        return False
-    return not (parsed.dry_run or parsed.help)
+        return None
+    return None if parsed.dry_run or parsed.help else parsed
 
 
 @rule(desc="Prepare to run a recipe")
 async def run_recipe(field_set: RecipeFieldSet, run_subsystem: RunSubsystem) -> RunRequest:
+    arguments = job_arguments(tuple(run_subsystem.args))
     bundle = await assemble_bundle(
-        BundleRequest(field_set, with_wheels=runs_the_job(tuple(run_subsystem.args))),
-        **implicitly(),
+        BundleRequest(field_set, with_wheels=arguments is not None), **implicitly()
     )
     digest = await add_prefix(AddPrefix(bundle.digest, BUNDLE))
+    command = f"run {field_set.address} --"
     env = {
-        "RUNSPEC_COMMAND": f"{bin_name()} run {field_set.address} --",
+        "RUNSPEC_COMMAND": f"{bin_name()} {command}",
         "RUNSPEC_LAUNCHER_PYTHON": bundle.launcher_python.path,
     }
     if bundle.job_python:
         env["RUNSPEC_PYTHON"] = bundle.job_python.path
+    if arguments is not None and not arguments.stage:
+        recipe = await resolve_recipe(RecipeRequest(field_set), **implicitly())
+        inputs = await find_inputs(InputsRequest(recipe, arguments, command), **implicitly())
+        if inputs.digest != EMPTY_DIGEST:
+            inputs_folder = await add_prefix(AddPrefix(inputs.digest, INPUTS))
+            digest = await merge_digests(MergeDigests([digest, inputs_folder]))
+            env["RUNSPEC_INPUTS_PLAN"] = f"{{chroot}}/{INPUTS}"
+            env["RUNSPEC_INPUTS_BUNDLES"] = f"{{chroot}}/{INPUTS}/{BUNDLES_FOLDER}"
     return RunRequest(digest=digest, args=(f"{{chroot}}/{BUNDLE}/run",), extra_env=env)
 
 

@@ -1,0 +1,407 @@
+"""The goals of artifacts, `plan`, `materialize`, `package` and `run`: what the launcher is asked to
+do, and what becomes of its answers.
+
+The launcher is a stand-in: a script that tells what it was started with and answers as a test wants
+it to. The real one is tested with the whole program.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+from pants.core.goals.package import BuiltPackage
+from pants.core.goals.run import RunRequest
+from pants.engine.fs import Digest, DigestContents
+from pants.engine.internals.scheduler import ExecutionError
+from pants.testutil.rule_runner import (
+    PYTHON_BOOTSTRAP_ENV,
+    GoalRuleResult,
+    QueryRule,
+    RuleRunner,
+    mock_console,
+)
+
+from pants_runspec.goals.materialize import MaterializeGoal
+from pants_runspec.goals.plan import PlanGoal
+from pants_runspec.target_types import ArtifactFieldSet, RecipeFieldSet
+from tests.pants_runspec.harness import (
+    address_of,
+    field_set,
+    make_runner,
+    only_error,
+    pex_cli,
+    script,
+    with_defaults,
+)
+
+OPTIONS = [
+    "--nemo-runspec-source=src/nemo_runspec/cli.py",
+    "--nemo-runspec-interpreter-constraints=['CPython==3.11.*']",
+    "--python-interpreter-constraints=['CPython==3.11.*']",
+    *pex_cli(),
+]
+
+# It writes what it sees to said/N.json in its working folder, and does what answers.json says.
+LAUNCHER = """\
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def files(arguments):
+    named = [each for each in arguments if not each.startswith("--") or "--bundles=" in each]
+    folders = [each.rpartition("=")[2] for each in named if "/" in each]
+    return {
+        str(path.relative_to(folder)): path.read_text(errors="replace")
+        for folder in folders
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file() and path.suffix in (".json", ".yaml")
+    }
+
+
+def main():
+    arguments = sys.argv[1:]
+    said = Path("said")
+    said.mkdir(exist_ok=True)
+    number = len(list(said.iterdir()))
+    seen = {
+        "arguments": arguments,
+        "cwd": os.getcwd(),
+        "command": os.environ.get("RUNSPEC_COMMAND"),
+        "variable": os.environ.get("A_VARIABLE"),
+        "files": files(arguments),
+    }
+    (said / f"{number}.json").write_text(json.dumps(seen))
+    answer = json.loads(Path("answers.json").read_text())[arguments[0]]
+    for option in arguments:
+        if option.startswith("--output="):
+            for name, text in answer.get("output", {}).items():
+                Path(option.partition("=")[2]).mkdir(exist_ok=True)
+                (Path(option.partition("=")[2]) / name).write_text(text)
+    sys.stdout.write(answer.get("stdout", ""))
+    sys.stderr.write(answer.get("stderr", ""))
+    sys.exit(answer.get("exit", 0))
+"""
+
+FILES = {
+    "src/nemo_runspec/cli.py": LAUNCHER,
+    "src/nemo_runspec/BUILD": "python_sources()",
+    "p/prepare.py": script('[tool.runspec.config]\ndir = "config/prepare"'),
+    "p/train.py": script('[tool.runspec.config]\ndir = "config/train"'),
+    "p/config/prepare/default.yaml": "size: 1\n",
+    "p/config/train/default.yaml": "run: {data: p-data:latest}\n",
+    "p/config/train/alone.yaml": "a: 1\n",
+    "p/BUILD": """\
+python_sources()
+runspec_configs(name="configs", sources=["config/**/*.yaml"])
+runspec_recipe(name="prepare", script="prepare.py")
+runspec_recipe(name="train", script="train.py")
+runspec_recipe(name="unused", script="train.py")
+artifact(name="data", recipe=":prepare")
+artifact(name="model", recipe=":train")
+artifact(name="sweep", recipe=":prepare", sweep={"size": ["1", "2"]})
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def shared_runner() -> RuleRunner:
+    return make_runner(
+        FILES,
+        rules=[
+            QueryRule(BuiltPackage, (ArtifactFieldSet,)),
+            QueryRule(DigestContents, (Digest,)),
+            QueryRule(RunRequest, (RecipeFieldSet,)),
+        ],
+    )
+
+
+@pytest.fixture
+def runner(shared_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch) -> RuleRunner:
+    """The runner, in a session of its own: what the launcher answered before is forgotten."""
+    # As the daemon is; a process in the foreground starts in the same folder.
+    monkeypatch.chdir(shared_runner.build_root)
+    for path in Path(shared_runner.build_root).glob("said/*"):
+        path.unlink()
+    set_options(shared_runner)
+    return shared_runner
+
+
+def set_options(runner: RuleRunner, *options: str) -> None:
+    runner.set_options(
+        with_defaults([*OPTIONS, *options]),
+        env={"A_VARIABLE": "é"},
+        env_inherit={*PYTHON_BOOTSTRAP_ENV, "HOME", "XDG_CACHE_HOME"},
+    )
+
+
+def answers(runner: RuleRunner, **by_command: Mapping[str, Any]) -> None:
+    runner.write_files({"answers.json": json.dumps(by_command)})
+
+
+def planned(states: Mapping[str, str], *needs_bundles: str) -> Mapping[str, str]:
+    nodes = [{"address": address, "state": state} for address, state in states.items()]
+    return {"stdout": json.dumps({"nodes": nodes, "needs_bundles": needs_bundles})}
+
+
+def said(runner: RuleRunner) -> list[Mapping[str, Any]]:
+    """Return what the launcher saw, call by call."""
+    paths = sorted(Path(runner.build_root, "said").glob("*.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def run_goal(
+    runner: RuleRunner, goal: Any, *arguments: str, options: Optional[list[str]] = None
+) -> GoalRuleResult:
+    with mock_console(runner.options_bootstrapper):
+        return runner.run_goal_rule(
+            goal,
+            global_args=with_defaults([*OPTIONS, *(options or [])]),
+            args=arguments,
+            env={"A_VARIABLE": "é"},
+            env_inherit={*PYTHON_BOOTSTRAP_ENV, "HOME", "XDG_CACHE_HOME"},
+        )
+
+
+def addresses(call: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the roots and all artifacts of the plan that the launcher was given."""
+    plan = json.loads(call["files"]["plan.json"])
+    return plan["roots"], [each["address"] for each in plan["artifacts"]]
+
+
+def test_a_plan_is_the_launchers(runner: RuleRunner) -> None:
+    answers(runner, plan={"stdout": "the plan\n", "stderr": "a note\n", "exit": 0})
+    result = run_goal(runner, PlanGoal, "--profile=prod", "--format=markdown", "p:model")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "the plan\n", "a note\n")
+    (call,) = said(runner)
+    command, folder, *options = call["arguments"]
+    assert command == "plan" and folder.endswith("/plan")
+    assert options == ["--format=markdown", "--profile=prod"]
+    assert call["cwd"] == runner.build_root
+    assert call["command"].endswith(" plan --profile=prod p:model")
+    assert call["variable"] == "é"
+    assert addresses(call) == (["p:model"], ["p:data", "p:model"])
+    assert sorted(call["files"]) == [
+        "configs/p/config/prepare/default.yaml",
+        "configs/p/config/train/default.yaml",
+        "plan.json",
+    ]
+
+
+def test_the_exit_code_of_a_plan_is_the_launchers(runner: RuleRunner) -> None:
+    answers(runner, plan={"stderr": "error: no store\n", "exit": 2})
+    result = run_goal(runner, PlanGoal, "p:model")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "error: no store\n")
+
+
+ALL = ["p:data", "p:model", "p:sweep#size-1", "p:sweep#size-2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "roots"),
+    [
+        (["::"], ALL),
+        (["p::"], ALL),
+        (["p:"], ALL),
+        (["p"], ALL),
+        (["p:sweep"], ALL[2:]),
+        (["p:sweep#size-2"], ALL[3:]),
+        (["::", "-p:model"], [each for each in ALL if each != "p:model"]),
+    ],
+)
+def test_arguments_mean_the_artifacts_among_their_targets(
+    runner: RuleRunner, arguments: list[str], roots: list[str]
+) -> None:
+    answers(runner, plan={"stdout": "the plan\n"})
+    run_goal(runner, PlanGoal, *arguments)
+    (call,) = said(runner)
+    assert addresses(call)[0] == roots
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("p:train", "p:train is a recipe; name what it makes: p:model"),
+        ("p:configs", "p:configs is no artifact; beside it there are: p:data, p:model, "),
+        ("p:unused", 'p:unused is a recipe; no artifact target has recipe="p:unused"; write one'),
+    ],
+)
+@pytest.mark.parametrize("goal", [PlanGoal, MaterializeGoal])
+def test_a_recipe_is_no_artifact(
+    runner: RuleRunner, goal: Any, argument: str, message: str
+) -> None:
+    with pytest.raises(ExecutionError) as caught:
+        run_goal(runner, goal, argument)
+    assert str(only_error(caught.value)).startswith(message)
+    assert said(runner) == []
+
+
+@pytest.mark.parametrize("goal", [PlanGoal, MaterializeGoal])
+def test_no_artifacts_are_named(runner: RuleRunner, goal: Any) -> None:
+    result = run_goal(runner, goal, "src::")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("no artifact targets are named; name some")
+    assert said(runner) == []
+
+
+def test_nothing_to_do(runner: RuleRunner) -> None:
+    answers(runner, plan=planned({"p:data": "gone", "p:model": "fresh"}))
+    result = run_goal(runner, MaterializeGoal, "p:model")
+    assert (result.exit_code, result.stdout) == (0, "nothing to do: all 2 artifacts are fresh\n")
+    (call,) = said(runner)
+    assert call["arguments"][2:] == ["--format=json"]
+
+
+def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
+    answers(
+        runner,
+        plan=planned({"p:data": "fresh", "p:model": "stale"}, "p:train"),
+        materialize={"exit": 3},
+    )
+    result = run_goal(
+        runner,
+        MaterializeGoal,
+        "--profile=prod",
+        "--force",
+        "--keep-going",
+        "--detach",
+        "--max-gpu-hours=2.5",
+        "p:model",
+    )
+    assert result.exit_code == 3
+    plan, call = said(runner)
+    assert plan["arguments"][2:] == ["--format=json", "--profile=prod", "--force"]
+    command, folder, bundles, *options = call["arguments"]
+    assert command == "materialize" and folder.endswith("/plan")
+    assert bundles.startswith("--bundles=/") and bundles.endswith("/bundles")
+    assert options == [
+        "--profile=prod",
+        "--force",
+        "--keep-going",
+        "--detach",
+        "--max-gpu-hours=2.5",
+    ]
+    assert call["cwd"] == runner.build_root
+    assert call["command"].endswith(
+        " materialize --profile=prod --force --keep-going --detach --max-gpu-hours=2.5 p:model"
+    )
+    assert call["variable"] == "é"
+    index = json.loads(call["files"]["index.json"])
+    assert index.keys() == {"p:train"}
+    assert index["p:train"]["folder"] == "0"
+    assert index["p:train"]["python"].startswith("/")
+    bundle = json.loads(call["files"]["0/bundle.json"])
+    assert bundle["recipe"] == "p:train"
+    recipe = json.loads(call["files"]["plan.json"])["recipes"]["p:train"]
+    assert bundle["fingerprints"] == recipe["fingerprints"]
+
+
+def test_what_is_blocked_is_the_launchers_to_tell(runner: RuleRunner) -> None:
+    answers(runner, plan=planned({"p:model": "blocked"}), materialize={"exit": 2})
+    assert run_goal(runner, MaterializeGoal, "p:model").exit_code == 2
+    _, call = said(runner)
+    assert json.loads(call["files"]["index.json"]) == {}
+
+
+def test_without_a_plan_nothing_is_materialized(runner: RuleRunner) -> None:
+    answers(runner, plan={"stderr": "error: no store\n", "exit": 2})
+    result = run_goal(runner, MaterializeGoal, "p:model")
+    assert (result.exit_code, result.stderr) == (2, "error: no store\n")
+    assert len(said(runner)) == 1
+
+
+def package(runner: RuleRunner, spec: str) -> BuiltPackage:
+    target = runner.get_target(address_of(runner, spec))
+    return runner.request(BuiltPackage, [ArtifactFieldSet.create(target)])
+
+
+def test_a_fresh_artifact_is_packaged(runner: RuleRunner) -> None:
+    answers(runner, export={"output": {"manifest.json": "{}", "metadata.json": "[]"}})
+    for spec, path in (("p:data", "p/data"), ("p:sweep#size-1", "p/sweep/size-1")):
+        set_options(runner)
+        built = package(runner, spec)
+        assert [each.relpath for each in built.artifacts] == [path]
+        files = {f.path: f.content for f in runner.request(DigestContents, [built.digest])}
+        assert files == {f"{path}/manifest.json": b"{}", f"{path}/metadata.json": b"[]"}
+    call = said(runner)[0]
+    command, folder, address, output, *options = call["arguments"]
+    assert (command, address, options) == ("export", "p:data", ["--stale=warn"])
+    assert folder.endswith("/plan") and output.startswith("--output=/")
+    assert addresses(call) == (["p:data"], ["p:data"])
+
+
+def test_a_stale_artifact_is_a_warning(
+    runner: RuleRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers(runner, export={"stderr": "warning: p:data: stale, as it happens\n"})
+    built = package(runner, "p:data")
+    assert built.artifacts == ()
+    assert runner.request(DigestContents, [built.digest]) == DigestContents()
+    assert "p:data: stale, as it happens" in [record.message for record in caplog.records]
+
+
+def test_a_stale_artifact_is_an_error_if_asked(runner: RuleRunner) -> None:
+    answers(runner, export={"stderr": "error: p:data: stale, as it happens\n", "exit": 2})
+    set_options(runner, "--artifact-package-stale=error", "--artifact-package-profile=prod")
+    with pytest.raises(ExecutionError) as caught:
+        package(runner, "p:data")
+    assert str(only_error(caught.value)) == "p:data: stale, as it happens"
+    (call,) = said(runner)
+    assert call["arguments"][4:] == ["--stale=error", "--profile=prod"]
+
+
+def run_request(runner: RuleRunner, arguments: str, spec: str = "p:train") -> RunRequest:
+    set_options(runner, *([f"--run-args={arguments}"] if arguments else []))
+    return runner.request(RunRequest, [field_set(runner, spec)])
+
+
+def paths_of(runner: RuleRunner, request: RunRequest) -> set[str]:
+    contents = runner.request(DigestContents, [request.digest])
+    return {file.path for file in contents if file.path.startswith("inputs/")}
+
+
+def test_a_run_takes_the_plan_of_its_inputs_along(runner: RuleRunner) -> None:
+    answers(runner, plan=planned({"p:data": "stale"}, "p:prepare"))
+    request = run_request(runner, "--profile prod")
+    assert request.extra_env["RUNSPEC_INPUTS_PLAN"] == "{chroot}/inputs"
+    assert request.extra_env["RUNSPEC_INPUTS_BUNDLES"] == "{chroot}/inputs/bundles"
+    assert paths_of(runner, request) >= {
+        "inputs/plan.json",
+        "inputs/configs/p/config/prepare/default.yaml",
+        "inputs/bundles/index.json",
+        "inputs/bundles/0/bundle.json",
+    }
+    (call,) = said(runner)
+    assert call["arguments"][2:] == ["--format=json", "--profile=prod"]
+    assert addresses(call)[0] == ["p:data"]
+
+
+def test_a_run_whose_inputs_are_fresh_takes_no_bundles_along(runner: RuleRunner) -> None:
+    answers(runner, plan=planned({"p:data": "fresh"}))
+    assert paths_of(runner, run_request(runner, "")) == {
+        "inputs/plan.json",
+        "inputs/configs/p/config/prepare/default.yaml",
+        "inputs/bundles/index.json",
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--dry-run", "-c alone", "--stage --run prod", "run.data=p-data:v3", "-c gone", "--hlep"],
+)
+def test_a_run_that_needs_no_artifact_of_a_target(runner: RuleRunner, arguments: str) -> None:
+    answers(runner, plan={"exit": 9})
+    request = run_request(runner, arguments)
+    assert paths_of(runner, request) == set()
+    assert not any(name.startswith("RUNSPEC_INPUTS") for name in request.extra_env)
+    assert said(runner) == []
+
+
+def test_a_run_without_a_store_goes_on(runner: RuleRunner) -> None:
+    answers(runner, plan={"exit": 2, "stderr": "error: no store\n"})
+    assert paths_of(runner, run_request(runner, "")) == set()
