@@ -7,11 +7,14 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from recipes.nano3.errors import InputError
+
+# The file of an output folder that tells what the artifact is that the folder becomes.
+METADATA = "metadata.json"
 
 
 @contextlib.contextmanager
@@ -68,6 +71,28 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputError(f"{path}: a JSON object is needed, not {type(document).__name__}")
     return document
+
+
+def write_json_lines(path: Path, documents: Iterable[object]) -> None:
+    lines = (json.dumps(document, ensure_ascii=False) for document in documents)
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Raises InputError if the file is not there or a line holds no JSON object."""
+    documents = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line:
+            continue
+        try:
+            document = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}:{number}: no valid JSON: {error.msg}") from error
+        if not isinstance(document, dict):
+            kind = type(document).__name__
+            raise InputError(f"{path}:{number}: a JSON object is needed, not {kind}")
+        documents.append(document)
+    return documents
 
 
 def sha256(path: Path) -> str:

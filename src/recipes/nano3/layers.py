@@ -97,17 +97,29 @@ def causal_attention(qkv: Array, batch: int, heads: int) -> tuple[Array, Callabl
     return (attention @ v).swapaxes(1, 2).reshape(rows, width), backward
 
 
-def cross_entropy(logits: Array, targets: Ids) -> tuple[float, Callable[[], Array]]:
-    """Mean negative log-likelihood in nats. logits (N, V), targets (N,)."""
+def cross_entropy(
+    logits: Array, targets: Ids, weights: Array | None = None
+) -> tuple[float, Callable[[], Array]]:
+    """Sum over tokens of negative log-likelihood times weight, in nats.
+
+    Args:
+        logits: (N, V).
+        targets: (N,).
+        weights: (N,); None weighs every token alike, which gives the mean. Zeros leave tokens
+            out, and weights that are advantages make the gradient that of REINFORCE.
+    """
+    if weights is None:
+        weights = np.full(len(targets), 1 / len(targets), logits.dtype)
+    weights = weights.astype(logits.dtype)
     probabilities = softmax(logits)
     rows = np.arange(len(targets))
     tiny = np.finfo(logits.dtype).tiny  # the log of a probability that underflowed stays finite
-    loss = -float(np.mean(np.log(probabilities[rows, targets] + tiny)))
+    loss = -float(np.sum(weights * np.log(probabilities[rows, targets] + tiny)))
 
     def backward() -> Array:
         right = np.zeros_like(probabilities)
         right[rows, targets] = 1
-        d_logits: Array = (probabilities - right) / len(targets)
+        d_logits: Array = (probabilities - right) * weights[:, None]
         return d_logits
 
     return loss, backward

@@ -10,37 +10,46 @@ from recipes.nano3.files import read_text, write_text
 
 
 class Metrics:
-    """Appends to a ``metrics.jsonl`` and prints; one line each for every logged step."""
+    """Appends to a ``metrics.jsonl`` and prints; one line each for every logged step.
 
-    def __init__(self, path: Path, done: int, steps: int, tokens_per_step: int) -> None:
-        """Goes on after ``done`` steps; what an interrupted run logged beyond them is dropped."""
+    Speed and time are only printed: the file is the same whenever the training is.
+    """
+
+    def __init__(self, path: Path, done: int, steps: int, names: tuple[str, str]) -> None:
+        """Goes on after ``done`` steps; what an interrupted run logged beyond them is dropped.
+
+        Args:
+            names: What the score of a batch and that of a validation are called.
+        """
         self._path = path
         self._done = done
         self._steps = steps
-        self._tokens_per_step = tokens_per_step
+        self._names = names
+        self._tokens = 0
         self._began = time.monotonic()
         self._step_width = len(f"{steps:,}")
         write_text(path, "".join(_lines_until(path, done)))
-        print(f"{'step':>{self._step_width + 5}}     loss  validation  tokens/s   left", flush=True)
-
-    def log(self, step: int, loss: float, validation: float | None, rate: float) -> None:
-        """Losses in nats a token; ``rate`` is the learning rate."""
-        seconds = time.monotonic() - self._began
-        speed = (step - self._done) * self._tokens_per_step / seconds
-        left = seconds / (step - self._done) * (self._steps - step)
-        record = {
-            "step": step,
-            "loss": loss,
-            "validation_loss": validation,
-            "learning_rate": rate,
-            "tokens_per_second": round(speed),
-        }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        score, validation = names
         print(
-            f"{step:>{self._step_width + 5},}  {loss:7.3f}  "
-            f"{'' if validation is None else f'{validation:.3f}':>10}  "
-            f"{speed:>8,.0f}  {duration(left):>5}",
+            f"{'step':>{self._step_width + 5}}  {score:>7}  {validation:>15}  tokens/s   left",
+            flush=True,
+        )
+
+    def count(self, tokens: int) -> None:
+        """Tokens of one more step, for the speed."""
+        self._tokens += tokens
+
+    def log(self, step: int, score: float, validation: float | None, rate: float) -> None:
+        """``rate`` is the learning rate."""
+        seconds = time.monotonic() - self._began
+        left = seconds / (step - self._done) * (self._steps - step)
+        values = dict(zip(self._names, (score, validation), strict=True))
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values, "learning_rate": rate}) + "\n")
+        print(
+            f"{step:>{self._step_width + 5},}  {score:7.3f}  "
+            f"{'' if validation is None else f'{validation:.3f}':>15}  "
+            f"{self._tokens / seconds:>8,.0f}  {duration(left):>5}",
             flush=True,
         )
 

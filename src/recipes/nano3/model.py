@@ -6,6 +6,7 @@ walks over parameters (the optimizer, a checkpoint) needs to know nothing about 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -26,6 +27,8 @@ from recipes.nano3.layers import (
 )
 
 Parameters: TypeAlias = Mapping[str, Array]
+# Of each layer the keys and the values (B, heads, T, head) of the places so far.
+Seen: TypeAlias = dict[int, tuple[Array, Array]]
 Block: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Parameters]]]
 
 
@@ -126,46 +129,104 @@ def forward(
     return logits, backward
 
 
-def loss(parameters: Parameters, model: ModelSettings, inputs: Ids, targets: Ids) -> float:
-    """Mean nats a token; inputs and targets (B, T)."""
+def loss(
+    parameters: Parameters,
+    model: ModelSettings,
+    inputs: Ids,
+    targets: Ids,
+    weights: Array | None = None,
+) -> float:
+    """Weighted nats of all tokens, as in :func:`loss_and_gradients`."""
     logits, _ = forward(parameters, model, inputs)
-    return cross_entropy(logits, targets.ravel())[0]
+    return cross_entropy(logits, targets.ravel(), None if weights is None else weights.ravel())[0]
 
 
 def loss_and_gradients(
-    parameters: Parameters, model: ModelSettings, inputs: Ids, targets: Ids
+    parameters: Parameters,
+    model: ModelSettings,
+    inputs: Ids,
+    targets: Ids,
+    weights: Array | None = None,
 ) -> tuple[float, Parameters]:
-    """Mean nats a token and its gradient for every parameter; inputs and targets (B, T)."""
+    """Weighted nats of all tokens and their gradient for every parameter.
+
+    Args:
+        inputs: (B, T), as ``targets``.
+        weights: (B, T), see :func:`recipes.nano3.layers.cross_entropy`; None takes the mean.
+    """
     logits, backward = forward(parameters, model, inputs)
-    value, loss_backward = cross_entropy(logits, targets.ravel())
+    flat = None if weights is None else weights.ravel()
+    value, loss_backward = cross_entropy(logits, targets.ravel(), flat)
     return value, backward(loss_backward())
 
 
 def generate(
     parameters: Parameters,
     model: ModelSettings,
-    prompt: Sequence[int],
+    prompts: Sequence[Sequence[int]],
     tokens: int,
     temperature: float,
     random: np.random.Generator,
-) -> list[int]:
-    """Goes on from ``prompt``, one drawn token after another.
+    end: int,
+) -> list[list[int]]:
+    """Goes on from every prompt, one drawn token after another, all prompts side by side.
 
     Args:
-        prompt: At least one token id.
-        tokens: How many to add.
+        prompts: Token ids, 1 … ``model.context`` each.
+        tokens: How many to add at most; none are added beyond ``model.context``.
         temperature: Below 1 prefers the likely ones; must be above 0.
+        end: The token id after which nothing is added.
 
     Returns:
-        The added token ids.
+        The added token ids of each prompt; the last one is ``end`` if it was drawn.
     """
-    ids = list(prompt)
-    for _ in range(tokens):
-        window = np.array([ids[-model.context :]])
-        logits, _ = forward(parameters, model, window)
-        chances = softmax(logits[-1].astype(np.float64) / temperature)
-        ids.append(int(random.choice(len(chances), p=chances)))
-    return ids[len(prompt) :]
+    given = np.array([len(prompt) for prompt in prompts])
+    stops = np.minimum(given + tokens, model.context)
+    ids = np.full((len(prompts), np.max(stops)), end)
+    for row, prompt in zip(ids, prompts, strict=True):
+        row[: len(prompt)] = prompt
+    seen: Seen = {}
+    place = 0
+    while np.any(place + 1 < stops):
+        logits = _next_logits(parameters, model, ids[:, place], place, seen)
+        chances = np.cumsum(softmax(logits.astype(np.float64) / temperature), axis=-1)
+        drawn = np.sum(chances <= random.random((len(ids), 1)) * chances[:, -1:], axis=-1)
+        place += 1
+        # Prompts differ in length: within one, and after the end, there is nothing to add.
+        adds = (given <= place) & (place < stops)
+        ids[adds, place] = drawn[adds]
+        stops[adds & (drawn == end)] = place + 1
+    parts = zip(ids, given, stops, strict=True)
+    return [row[start:stop].tolist() for row, start, stop in parts]
+
+
+def _next_logits(
+    parameters: Parameters, model: ModelSettings, ids: Ids, place: int, seen: Seen
+) -> Array:
+    """What :func:`forward` gives for the tokens ``ids`` (B,) at ``place``, without their past anew.
+
+    Args:
+        seen: Keys and values of the places before; those of this one are added.
+
+    Returns:
+        Logits (B, V).
+    """
+    x = parameters["embedding"][ids] + parameters["position"][place]
+    for layer in range(model.layers):
+        name = f"{layer}.attention"
+        normed, _ = rms_norm(x, parameters[f"{name}.norm"])
+        qkv = (normed @ parameters[f"{name}.in"]).reshape(len(ids), 3, model.heads, 1, -1)
+        query, keys, values = qkv.swapaxes(0, 1)  # (B, heads, 1, head) each
+        if layer in seen:
+            keys = np.concatenate((seen[layer][0], keys), axis=2)
+            values = np.concatenate((seen[layer][1], values), axis=2)
+        seen[layer] = keys, values
+        scores = query @ keys.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
+        mixed = (softmax(scores) @ values).reshape(x.shape)
+        x = x + mixed @ parameters[f"{name}.out"]
+        x = x + _feedforward(parameters, f"{layer}.feedforward", x)[0]
+    logits: Array = rms_norm(x, parameters["norm"])[0] @ parameters["head"]
+    return logits
 
 
 def _attention(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recipes.nano3.errors import InputError
@@ -37,22 +37,36 @@ def load(path: Path, schema: type[S]) -> S:
     Raises:
         InputError: Names the file, the key and what to do.
     """
+    return check(path, read(path), schema)
+
+
+def read(path: Path) -> DictConfig:
+    """The config as it is written. Raises InputError as :func:`load` does."""
     read_text(path)
     try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        config = OmegaConf.load(path)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: no valid YAML: {error.problem}") from error
     except OmegaConfBaseException as error:
-        problem = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be resolved: {problem}") from error
-    if isinstance(config, dict) and "defaults" in config:
+        raise InputError(f"{path}: cannot be read: {_one_line(error)}") from error
+    if not isinstance(config, DictConfig):
+        value = OmegaConf.to_container(config)
+        raise InputError(f"{path}: the config: a mapping is needed, not {_describe(value)}")
+    if "defaults" in config:
         raise InputError(
             f"{path}: defaults: is followed by the launcher; start the recipe with "
             f"`--config {path.stem}` through it, or name a composed file"
         )
+    return config
+
+
+def check(path: Path, config: DictConfig, schema: type[S]) -> S:
+    """Resolves a config that was read from ``path``. Raises InputError as :func:`load` does."""
     try:
-        return _dataclass(schema, config, prefix="")
+        return _dataclass(schema, OmegaConf.to_container(config, resolve=True), prefix="")
+    except OmegaConfBaseException as error:
+        raise InputError(f"{path}: cannot be resolved: {_one_line(error)}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -98,6 +112,10 @@ def _convert(kind: Any, value: object, key: str) -> Any:
     if type(value) is int and float in accepted:
         return float(value)
     raise InputError(f"{key}: {_name(kind)} is needed, not {_describe(value)}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _choices(key: str, known: list[str]) -> str:

@@ -7,6 +7,7 @@
     train-00000.npy       token ids, uint16, one dimension; every document ends in END_OF_DOCUMENT
     train-00001.npy
     validation-00000.npy
+    metadata.json         for who asks a version of it: how much there is, and the list of shards
 
 ``index.json`` holds for each split its shards (file, tokens, sha256) and how many documents,
 tokens and bytes of text they are; the bytes make losses comparable between tokenizers.
@@ -25,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes.nano3.errors import InputError
-from recipes.nano3.files import read_json, replace_file, sha256, write_json
+from recipes.nano3.files import METADATA, read_json, replace_file, sha256, write_json
 from recipes.nano3.tokenizer import END_OF_DOCUMENT, Tokenizer
 
 FORMAT = "nano3-shards/1"
@@ -67,6 +68,12 @@ class Dataset:
         ]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
+    def documents(self, split: str) -> list[str]:
+        """The texts of a split. Raises InputError as :meth:`tokens` does."""
+        tokens = self.tokens(split)
+        parts = np.split(tokens, np.flatnonzero(tokens == END_OF_DOCUMENT) + 1)
+        return [self.tokenizer.decode(part) for part in parts[:-1]]
+
     def tokens(self, split: str) -> Tokens:
         """All tokens of a split, shape (tokens,).
 
@@ -99,6 +106,16 @@ def write_dataset(
         "vocab_size": tokenizer.vocab_size,
         "splits": {name: asdict(split) for name, split in splits.items()},
     }
+    shards = [asdict(shard) for split in splits.values() for shard in split.shards]
+    metadata = {
+        "total_tokens": sum(split.tokens for split in splits.values()),
+        "total_sequences": sum(split.documents for split in splits.values()),
+        "train_tokens": splits["train"].tokens,
+        "valid_tokens": splits["validation"].tokens,
+        "num_shards": len(shards),
+        "shards": shards,
+    }
+    write_json(folder / METADATA, metadata)
     write_json(folder / INDEX, index)
     return Dataset(folder, tokenizer, splits)
 
@@ -113,6 +130,15 @@ def read_dataset(folder: Path) -> Dataset:
         raise InputError(f"{path}: format is {index.get('format')!r}, not {FORMAT!r}")
     splits = {name: _split(entry) for name, entry in index["splits"].items()}
     return Dataset(folder, Tokenizer.load(folder / TOKENIZER), splits)
+
+
+def read_shard(path: Path) -> Tokens:
+    """The tokens of one file, shape (tokens,). Raises InputError if it is no shard."""
+    try:
+        tokens: Tokens = np.load(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no shard of tokens: {error}") from error
+    return tokens
 
 
 def _split(entry: dict[str, Any]) -> Split:
@@ -154,5 +180,4 @@ def _read_shard(folder: Path, shard: Shard) -> Tokens:
         raise InputError(f"{path}: missing, though {INDEX} lists it; prepare the data again")
     if sha256(path) != shard.sha256:
         raise InputError(f"{path}: not the file that {INDEX} lists; prepare the data again")
-    tokens: Tokens = np.load(path)
-    return tokens
+    return read_shard(path)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from recipes.nano3.layers import Array, Ids
+from recipes.nano3.layers import Array, Ids, softmax
 from recipes.nano3.model import (
     ModelSettings,
     Parameters,
@@ -108,15 +108,54 @@ def test_a_sequence_can_be_learnt_by_heart() -> None:
         state = adamw(state, gradients, OPTIMIZER, learning_rate(OPTIMIZER, step, 300))
     assert loss(state.parameters, MODEL, inputs[:1], targets[:1]) < 0.05
     first, *rest = inputs[0].tolist()
-    told = generate(state.parameters, MODEL, [first], len(rest), 0.1, np.random.default_rng(0))
+    (told,) = generate(
+        state.parameters, MODEL, [[first]], len(rest), 0.1, np.random.default_rng(0), end=-1
+    )
     assert told == rest
 
 
-def test_generation_goes_on_beyond_the_context() -> None:
+def test_generation_draws_as_often_as_the_whole_model_says() -> None:
+    """Token by token, with what it has seen kept, and all at once: the same chances."""
+    parameters, prompt, count = random_parameters(), [4, 2], 20_000
     random = np.random.default_rng(0)
-    added = generate(random_parameters(), MODEL, [1], 3 * MODEL.context, 1.0, random)
-    assert len(added) == 3 * MODEL.context
-    assert all(0 <= token < VOCAB for token in added)
+    told = generate(parameters, MODEL, [prompt] * count, 2, 0.7, random, end=-1)
+    pairs, first = np.array(told), np.zeros((VOCAB, VOCAB))
+    np.add.at(first, (pairs[:, 0], pairs[:, 1]), 1 / count)
+    chances = softmax(forward(parameters, MODEL, np.array([prompt]))[0][-1] / 0.7)
+    for token, chance in enumerate(chances):
+        ids = np.array([[*prompt, token]])
+        after = softmax(forward(parameters, MODEL, ids)[0][-1] / 0.7)
+        np.testing.assert_allclose(first[token], chance * after, atol=0.015)
+
+
+def test_prompts_of_all_lengths_go_on_to_the_end_or_the_context() -> None:
+    random = np.random.default_rng(0)
+    prompts = [[1], [2, 3, 4], [5, 6, 7, 8], [1, 2, 3, 4, 5]]
+    told = generate(random_parameters(), MODEL, prompts, 3, 1.0, random, end=-1)
+    assert [len(added) for added in told] == [3, 2, 1, 0]
+    assert all(0 <= token < VOCAB for added in told for token in added)
+
+
+def test_nothing_follows_the_end() -> None:
+    random = np.random.default_rng(0)
+    told = generate(random_parameters(), MODEL, [[1]] * 50, 4, 1.0, random, end=3)
+    assert any(3 in added and len(added) < 4 for added in told)
+    assert all(3 not in added[:-1] for added in told)
+    assert all(len(added) == 4 or added[-1] == 3 for added in told)
+
+
+def test_weights_leave_tokens_out_and_turn_the_gradient() -> None:
+    parameters = random_parameters()
+    inputs, targets = random_sequences()
+    weights = np.zeros(targets.shape)
+    weights[0] = 1 / MODEL.context
+    alone = loss_and_gradients(parameters, MODEL, inputs[:1], targets[:1])
+    among = loss_and_gradients(parameters, MODEL, inputs, targets, weights)
+    against = loss_and_gradients(parameters, MODEL, inputs, targets, -weights)
+    assert among[0] == pytest.approx(alone[0]) == -against[0]
+    for name, gradient in alone[1].items():
+        np.testing.assert_allclose(among[1][name], gradient, atol=1e-12)
+        np.testing.assert_allclose(against[1][name], -gradient, atol=1e-12)
 
 
 def test_the_learning_rate_warms_up_and_decays() -> None:

@@ -33,7 +33,7 @@ In its output folder it leaves
   train it further. Started again in the same folder it goes on from there, to the same bits.
 - ``metrics.jsonl``: one JSON object for each logged step.
 - ``samples.txt`` and ``summary.json``: what it says and how good it is, written at the end.
-- ``data/``: the shards, if it had to prepare them itself.
+- ``metadata.json``: the summary, for who asks a version of the model.
 """
 
 from __future__ import annotations
@@ -51,37 +51,15 @@ import numpy as np
 
 from recipes.nano3 import settings
 from recipes.nano3.batches import random_batch
-from recipes.nano3.checkpoint import load_checkpoint, save_checkpoint
+from recipes.nano3.checkpoint import Model
 from recipes.nano3.errors import InputError, exit_code
-from recipes.nano3.evaluation import mean_loss, tell
-from recipes.nano3.files import read_json, write_json, write_text
-from recipes.nano3.metrics import Metrics, duration
-from recipes.nano3.model import ModelSettings, Parameters, initial_parameters, loss_and_gradients
-from recipes.nano3.optimizer import (
-    OptimizerSettings,
-    TrainingState,
-    adamw,
-    clip,
-    initial_state,
-    learning_rate,
-)
-from recipes.nano3.prepare import PrepareSettings, prepare
+from recipes.nano3.evaluation import continue_texts, mean_loss
+from recipes.nano3.files import METADATA, write_json, write_text
+from recipes.nano3.metrics import duration
+from recipes.nano3.model import ModelSettings, Parameters, initial_parameters
+from recipes.nano3.optimizer import OptimizerSettings, TrainingState
 from recipes.nano3.shards import Dataset, Tokens, read_dataset
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """``batch_size`` counts sequences of ``model.context`` tokens; the rest count steps."""
-
-    steps: int
-    batch_size: int
-    log_every: int
-    checkpoint_every: int
-
-    def __post_init__(self) -> None:
-        for key in ("steps", "batch_size", "log_every", "checkpoint_every"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}: {getattr(self, key)} is below 1")
+from recipes.nano3.training import Goal, TrainSettings, start, train
 
 
 @dataclass(frozen=True)
@@ -100,11 +78,10 @@ class SampleSettings:
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """``data``: a folder of shards; None has ``prepare`` make them in ``output_dir``."""
+    """``data``: a folder of shards."""
 
     seed: int
-    data: str | None
-    prepare: PrepareSettings
+    data: str
     output_dir: str
     model: ModelSettings
     train: TrainSettings
@@ -122,39 +99,30 @@ def main() -> None:
     config = settings.load(options.config, PretrainSettings)
     output = Path(config.output_dir)
 
-    if config.data is None:
-        dataset = prepare(config.prepare, output / "data")
-    else:
-        dataset = read_dataset(Path(config.data))
-    state = start(config, dataset, output, fresh=options.fresh)
+    dataset = read_dataset(Path(config.data))
+    goal = make_goal(config, dataset)
+    state = start(
+        output,
+        describe_training(config, dataset),
+        dataset.tokenizer,
+        untrained(config, dataset),
+        fresh=options.fresh,
+    )
     describe(config, dataset, state)
     began = time.monotonic()
-    state = train(config, dataset, state, output)
+    state = train(state, config.model, config.train, config.optimizer, goal, output)
     finish(config, dataset, state, output, seconds=time.monotonic() - began)
 
 
-def start(
-    config: PretrainSettings, dataset: Dataset, output: Path, *, fresh: bool
-) -> TrainingState:
-    """The state to train on from: that of the folder's checkpoint, else an untrained model.
-
-    Raises:
-        InputError: The checkpoint comes from other settings or other data.
-    """
-    checkpoint = output / "checkpoint.npz"
-    description = describe_training(config, dataset)
-    if checkpoint.exists() and not fresh:
-        changed = settings.differences(read_json(output / "config.json"), description)
-        if changed:
-            raise InputError(
-                f"{output}: holds a training with other settings ({'; '.join(changed)}); "
-                "name another output_dir, or pass --fresh to start anew"
-            )
-        return load_checkpoint(checkpoint)
-    checkpoint.unlink(missing_ok=True)
-    write_json(output / "config.json", description)
-    dataset.tokenizer.save(output / "tokenizer.json")
-    return initial_state(untrained(config, dataset))
+def make_goal(config: PretrainSettings, dataset: Dataset) -> Goal:
+    """To tell, anywhere in the stories, what comes next."""
+    model, size = config.model, config.train.batch_size
+    tokens = split_tokens(dataset, "train", model.context)
+    validation = split_tokens(dataset, "validation", model.context)
+    return Goal(
+        batch=lambda _, step: random_batch(tokens, size, model.context, config.seed, step),
+        validate=lambda parameters: mean_loss(parameters, model, validation, size),
+    )
 
 
 def describe_training(config: PretrainSettings, dataset: Dataset) -> dict[str, Any]:
@@ -190,46 +158,6 @@ def describe(config: PretrainSettings, dataset: Dataset, state: TrainingState) -
     )
 
 
-def train(
-    config: PretrainSettings, dataset: Dataset, state: TrainingState, output: Path
-) -> TrainingState:
-    """Takes the steps that are left; saves a checkpoint every so often and after the last one."""
-    model, batch_size, steps = config.model, config.train.batch_size, config.train.steps
-    if state.step == steps:
-        return state
-    tokens = split_tokens(dataset, "train", model.context)
-    validation_tokens = split_tokens(dataset, "validation", model.context)
-    metrics = Metrics(output / "metrics.jsonl", state.step, steps, batch_size * model.context)
-    for step in range(state.step + 1, steps + 1):
-        rate = learning_rate(config.optimizer, step, steps)
-        state, loss = take_step(config, tokens, state, rate)
-        if not math.isfinite(loss):
-            raise InputError(f"the loss is {loss} at step {step}; lower optimizer.learning_rate")
-
-        save = step % config.train.checkpoint_every == 0 or step == steps
-        if save or step % config.train.log_every == 0:
-            validation = (
-                mean_loss(state.parameters, model, validation_tokens, batch_size) if save else None
-            )
-            metrics.log(step, loss, validation, rate)
-        if save:
-            save_checkpoint(output / "checkpoint.npz", state)
-    return state
-
-
-def take_step(
-    config: PretrainSettings, tokens: Tokens, state: TrainingState, rate: float
-) -> tuple[TrainingState, float]:
-    """The state after one more batch, and the loss on it before."""
-    model, size = config.model, config.train.batch_size
-    inputs, targets = random_batch(tokens, size, model.context, config.seed, state.step + 1)
-    # A training that runs away shows in its loss; NumPy need not warn of every overflow on the way.
-    with np.errstate(over="ignore", invalid="ignore"):
-        loss, gradients = loss_and_gradients(state.parameters, model, inputs, targets)
-        gradients = clip(gradients, config.optimizer.max_gradient_norm)
-        return adamw(state, gradients, config.optimizer, rate), loss
-
-
 def split_tokens(dataset: Dataset, split: str, context: int) -> Tokens:
     """The tokens of a split, which must make at least one sequence and its targets."""
     tokens = dataset.tokens(split)
@@ -254,18 +182,14 @@ def finish(
     before = mean_loss(untrained(config, dataset), model, tokens, config.train.batch_size)
     after = mean_loss(state.parameters, model, tokens, config.train.batch_size)
     bits_per_byte = after / math.log(2) * validation.tokens / validation.bytes
-    texts = [
-        tell(
-            state.parameters,
-            model,
-            dataset.tokenizer,
-            sample.prompt,
-            sample.tokens,
-            sample.temperature,
-            np.random.default_rng((config.seed, number)),
-        )
-        for number in range(sample.count)
-    ]
+    told = continue_texts(
+        Model(model, dataset.tokenizer, state.parameters),
+        [sample.prompt] * sample.count,
+        sample.tokens,
+        sample.temperature,
+        np.random.default_rng(config.seed),
+    )
+    texts = [sample.prompt + dataset.tokenizer.decode(ids) for ids in told]
     write_text(output / "samples.txt", "".join(f"{text}\n\n" for text in texts))
     summary = {
         "step": state.step,
@@ -273,10 +197,10 @@ def finish(
         "final_loss": after,
         "bits_per_byte": bits_per_byte,
         "parameters": sum(value.size for value in state.parameters.values()),
-        "seconds": round(seconds, 1),
         "data": dataset.identity,
     }
     write_json(output / "summary.json", summary)
+    write_json(output / METADATA, summary)
     for text in texts:
         print(f"\n{textwrap.fill(text, 88, initial_indent='  ', subsequent_indent='  ')}")
     print(
