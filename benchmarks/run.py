@@ -1,6 +1,6 @@
 """Prints every figure beside its peer, measured in one run.
 
-    python3 benchmarks/run.py [--rounds N] [--cold] [--json FILE]
+    python3 benchmarks/run.py [--rounds N] [--noop] [--cold] [--json FILE]
 
 Any Python from 3.10 on; it starts what it needs, in a copy of the repository that is gone
 afterwards. README.md beside this file says how to read it.
@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cold import cold_figures
 from harness import Figure, machine, table
+from noop import noop_figures
+from peer_tools import peer
 from scene import REPOSITORY, BenchmarkError, environment, find_python, new_scene, run
 from warm import warm_figures
 
@@ -32,6 +35,15 @@ def parse_rate(rounds: int) -> tuple[str, list[Figure]]:
     return document["python"], [Figure.from_dict(figure) for figure in document["figures"]]
 
 
+def store_rate(rounds: int) -> list[Figure]:
+    """Return the figures of store_rate.py: it needs TorchX."""
+    paths = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY / "benchmarks")])
+    script = str(Path(__file__).with_name("store_rate.py"))
+    argv = [str(peer("torchx") / "python"), script, str(rounds)]
+    document = json.loads(run(argv, REPOSITORY, environment(PYTHONPATH=paths)).output)
+    return [Figure.from_dict(figure) for figure in document]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description="Print every figure beside its peer.")
@@ -40,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--cold", action="store_true", help="the cold start too: the network and some minutes"
+    )
+    parser.add_argument(
+        "--noop",
+        action="store_true",
+        help="pipelines with nothing to do too: their peers are installed, and some minutes",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to FILE")
     options = parser.parse_args(argv)
@@ -58,6 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with new_scene(environment()) as scene:
             warm = warm_figures(scene, options.rounds)
         print(table("warm runs", warm), end="\n\n", flush=True)
+        store = store_rate(options.rounds)
+        print(table("the store", store), end="\n\n", flush=True)
+        noop = noop_figures(options.rounds) if options.noop else []
+        if noop:
+            print(table("nothing to do", noop), end="\n\n", flush=True)
         cold, steps = cold_figures() if options.cold else ([], ())
         if cold:
             print(table("cold start", cold), end="\n\n")
@@ -72,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         document = {
             "date": date,
             "machine": {"at_start": at_start, "at_end": at_end, "parsing": python},
-            "figures": [figure.to_dict() for figure in [*parsing, *warm, *cold]],
+            "figures": [figure.to_dict() for figure in [*parsing, *warm, *store, *noop, *cold]],
             "cold_steps": [{"name": step.name, "seconds": step.seconds} for step in steps],
         }
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

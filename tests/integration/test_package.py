@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.repository import Repository, cloned, contents, job_folders, run
 
-BUNDLE = "dist/src.recipes.nano3/pretrain"
+BUNDLE = "dist/src.recipes.nano3/pretrain-data"
 
 ENV_TOML = """\
 [laptop]
@@ -27,7 +27,7 @@ FROM_PROFILE = "a 'quoted' $word"
 @pytest.fixture(scope="module")
 def bundle(repository: Repository) -> Path:
     """The example's bundle, as the shared clone packages it."""
-    repository.pants("package", "src/recipes/nano3:pretrain")
+    repository.pants("package", "src/recipes/nano3:pretrain-data")
     return repository.root / BUNDLE
 
 
@@ -43,7 +43,7 @@ def other_machine(tmp_path: Path) -> Iterator[Repository]:
 
 
 def test_two_machines_make_the_same_bundle(bundle: Path, other_machine: Repository) -> None:
-    other_machine.pants("package", "src/recipes/nano3:pretrain")
+    other_machine.pants("package", "src/recipes/nano3:pretrain-data")
     assert contents(other_machine.root / BUNDLE) == contents(bundle)
 
 
@@ -73,12 +73,13 @@ def test_a_bundle_runs_without_pants(
     folder.mkdir()
     (folder / "env.toml").write_text(ENV_TOML)
     before = contents(copy)
-    command = [str(copy / "run"), "-c", "tiny", "train.steps=5", "--profile", "laptop"]
+    command = [str(copy / "run"), "-c", "tiny", "prepare.max_documents=50", "--profile", "laptop"]
     result = run(command, folder, environment)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "by a  profile" in result.stdout
     (job,) = job_folders(folder)
-    assert json.loads((job / "output" / "summary.json").read_text())["step"] == 5
+    assert (job / "output" / "metadata.json").exists()
+    assert "max_documents: 50" in (job / "train.yaml").read_text()
     assert "'quoted'" in (job / "job.yaml").read_text()
     assert contents(copy) == before
 
@@ -91,12 +92,12 @@ def test_a_bundle_runs_through_a_link(
     os.symlink(copy / "run", link)
     result = run([str(link), "--dry-run"], tmp_path, environment)
     assert result.returncode == 0, result.stderr
-    assert "nano3/pretrain" in result.stdout
+    assert "nano3/data-prep/pretrain" in result.stdout
 
 
 def test_a_bundle_says_what_it_is(bundle: Path) -> None:
     document = json.loads((bundle / "bundle.json").read_text())
-    assert document["recipe"] == "src/recipes/nano3:pretrain"
+    assert document["recipe"] == "src/recipes/nano3:pretrain-data"
     assert document["requirements"].keys() >= {"numpy", "omegaconf"}
     assert os.access(bundle / "run", os.X_OK)
     script = bundle / document["script"]
