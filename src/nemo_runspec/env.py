@@ -19,9 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nemo_runspec._names import hint, typo_of
+from nemo_runspec._names import hint
 from nemo_runspec.exceptions import EnvError, ProfileError
 from nemo_runspec.utils import deep_merge, describe_omegaconf_error, find_repository_root
+from runspec.typos import typo_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -322,8 +323,8 @@ def normalize_artifacts(section: Mapping[str, Any], origin: str) -> dict[str, An
     manifest = normal.get("manifest", {})
     if manifest is not None and not isinstance(manifest, Mapping):
         raise EnvError(f"{origin}: manifest must be a table with root, not {manifest!r}")
-    if section.get("root") is not None and "root" not in (manifest or {}):
-        normal["manifest"] = {**(manifest or {}), "root": section["root"]}
+    if "root" in section and manifest is not None and "root" not in manifest:
+        normal["manifest"] = {**manifest, "root": section["root"]}
     return normal
 
 

@@ -183,7 +183,6 @@ class ManifestTracker:
                 content=content,
                 extra={"digested": facts},
             ),
-            checkpoint=False,
         )
         self._mark_overwritten(manifest)
         artifact.mark_logged(manifest, TrackingInfo(**_tracking(manifest)))
@@ -241,7 +240,6 @@ class ManifestTracker:
                 content=self._checkpoint_identity(where, fields),
                 extra={"iteration": iteration, "checkpoint": True},
             ),
-            checkpoint=True,
         )
         return _tracking(manifest)
 
@@ -283,7 +281,7 @@ class ManifestTracker:
         references = [item.reference for item in declared]
         return tuple(dict.fromkeys([*references, *used_references(), *more]))
 
-    def _record(self, name: str, draft: VersionDraft, *, checkpoint: bool) -> Manifest:
+    def _record(self, name: str, draft: VersionDraft) -> Manifest:
         context = self._context
         extra = dict(draft.extra)
         if self._is_owned(draft.path):
@@ -299,15 +297,7 @@ class ManifestTracker:
             draft = replace(draft, key=context.key, parts=context.parts, explain=context.explain)
         manifest = self._view.store.add_version(name, draft)
         if context is not None and context.records is not None:
-            record = JobRecord(
-                name=manifest.name,
-                version=manifest.version,
-                path=manifest.path,
-                content=manifest.content,
-                checkpoint=checkpoint,
-                identity=manifest.identity,
-            )
-            append_record(context.records, record)
+            append_record(context.records, JobRecord.of(manifest))
         _logger.info("logged %s: %s", manifest.reference, manifest.path)
         return manifest
 

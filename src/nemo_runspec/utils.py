@@ -16,6 +16,7 @@ REMOTE_CODE_DIR = "${oc.env:NEMO_RUN_DIR}/code"
 
 _RUN_REFERENCE = re.compile(r"(?P<slashes>\\*)\$\{run\.(?P<path>[^${}:,\s]+)\}")
 _RELATIVE_REFERENCE = re.compile(r"\$\{(?P<dots>\.+)(?P<path>[^${}:,\s]+)\}")
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
 _OMEGACONF_WRAPPER = re.compile(r"^\w+ raised while resolving interpolation: ")
 
 
@@ -38,6 +39,17 @@ def find_repository_root(start: Path | None = None) -> Path | None:
             if any((folder / marker).exists() for marker in markers):
                 return folder
     return None
+
+
+def split_url(location: str) -> tuple[str | None, str]:
+    """The scheme of a URL, such as ``s3``, and the rest; None and all of it for a path."""
+    match = _URL.match(location)
+    return (None, location) if match is None else (match["scheme"], location[match.end() :])
+
+
+def url_scheme(location: str) -> str | None:
+    """The scheme of a URL; None for a path."""
+    return split_url(location)[0]
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+# The longest part of a name: a file name has at most 255 bytes, and temporary files add to it.
+MAX_SEGMENT = 200
+
 # What the launcher puts below `run`; no artifact goes by these keys.
 JOB_KEYS = frozenset({"cli", "env", "mode", "output_dir", "profile", "recipe", "wandb"})
 
@@ -15,7 +18,6 @@ REFERENCE = re.compile(
     rf"(?P<name>{_SEGMENT}(?:/{_SEGMENT})*)"
     r"(?::(?:(?P<version>latest|v?[0-9]+)|(?P<alias>[A-Za-z][A-Za-z0-9._-]*)))?"
 )
-_MAX_SEGMENT = 200  # a file name has at most 255 bytes, and temporary files add to it
 _RESERVED = re.compile(r"latest|keys|aliases|v[0-9]+|_.*", re.DOTALL)
 _NAME = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _ART_KEY = re.compile(r"\$\{art:\s*[\"']?([^,}\s\"']+)")
@@ -28,7 +30,7 @@ def is_artifact_name(text: str) -> bool:
     or is `latest`, `keys`, `aliases` or a version like `v3`.
     """
     return _NAME.fullmatch(text) is not None and not any(
-        _RESERVED.fullmatch(part) or len(part) > _MAX_SEGMENT for part in text.split("/")
+        _RESERVED.fullmatch(part) or len(part) > MAX_SEGMENT for part in text.split("/")
     )
 
 

@@ -77,7 +77,7 @@ def states(repository: Repository, *arguments: str) -> Mapping[str, str]:
 
 def test_a_plan_writes_nothing(line: Repository) -> None:
     before = line.files()
-    assert states(line, "line:second") == {"line:first": "stale", "line:second": "depends"}
+    assert states(line, "line:second") == {"line:first": "stale", "line:second": "stale"}
     shown = line.pants("plan", "line::")
     assert "line-many/value-7" in shown
     assert line.files() == before
@@ -161,3 +161,13 @@ def test_bad_input_is_one_line(line: Repository, build: str, goal: str, message:
     line.pants("dependents", "--transitive", "line/helper.py")
     assert line.files() == before
     line.write("line/BUILD", BUILD)
+
+
+def test_the_command_line_of_the_launcher(line: Repository) -> None:
+    line.pants("materialize", "line:first")
+    assert "line-first" in line.pants("nemo-runspec", "--", "store", "ls", "line-*")
+    line.pants("nemo-runspec", "--", "promote", "line-first:v1", "prod")
+    assert "prod" in line.pants("nemo-runspec", "--", "store", "show", "line-first")
+    result = line.try_pants("nemo-runspec", "--", "promote", "line-frst:v1", "prod")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: no artifact 'line-frst'")

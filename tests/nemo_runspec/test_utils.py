@@ -12,6 +12,7 @@ from nemo_runspec.utils import (
     find_repository_root,
     resolve_run_interpolations,
     rewrite_paths_for_remote,
+    split_url,
     write_atomically,
 )
 
@@ -95,3 +96,18 @@ def test_a_failed_write_leaves_what_was_there(
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("/data/x", (None, "/data/x")),
+        ("a/b://c", (None, "a/b://c")),
+        ("s3://bucket/x", ("s3", "bucket/x")),
+        ("file:///data/x", ("file", "/data/x")),
+        ("c:/data", (None, "c:/data")),
+        ("", (None, "")),
+    ],
+)
+def test_urls_and_paths(location: str, expected: tuple[str | None, str]) -> None:
+    assert split_url(location) == expected

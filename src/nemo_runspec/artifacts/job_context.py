@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nemo_runspec.exceptions import ArtifactError
+from nemo_runspec.store.model import Manifest
 
 SCHEMA = "1"
 VARIABLE = "RUNSPEC_JOB_CONTEXT"
@@ -82,6 +83,18 @@ class JobRecord:
     content: str | None
     checkpoint: bool
     identity: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> JobRecord:
+        """The record of a version that is in the store."""
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            path=manifest.path,
+            content=manifest.content,
+            checkpoint=bool(manifest.extra.get("checkpoint")),
+            identity=manifest.identity,
+        )
 
 
 @dataclass(frozen=True)

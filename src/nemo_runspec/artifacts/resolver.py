@@ -32,11 +32,7 @@ from nemo_runspec.artifacts.answers import (
     wait_for_answer,
 )
 from nemo_runspec.artifacts.job_context import job_context
-from nemo_runspec.artifacts.references import (
-    ResolvedArtifact,
-    artifact_field,
-    find_artifact_references,
-)
+from nemo_runspec.artifacts.references import ResolvedArtifact, artifact_field
 from nemo_runspec.artifacts.settings import ArtifactsSettings, artifacts_settings
 from nemo_runspec.artifacts.view import (
     StoreView,
@@ -57,6 +53,7 @@ from nemo_runspec.exceptions import (
 )
 from nemo_runspec.store.names import ArtifactReference, parse_artifact_reference
 from nemo_runspec.utils import describe_omegaconf_error
+from runspec.references import find_artifact_references
 
 ResolverMode = Literal["active_run", "pre_init", "local"]
 ViewSource = Callable[[], StoreView]

@@ -22,9 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nemo_runspec._names import hint, typo_of
+from nemo_runspec._names import hint
+from nemo_runspec.env import (
+    ENV_FILE_NAME,
+    ENV_FILE_VARIABLE,
+    find_env_file,
+    get_artifacts_config,
+    load_env_file,
+    normalize_artifacts,
+)
 from nemo_runspec.exceptions import EnvError
-from nemo_runspec.utils import find_repository_root
+from nemo_runspec.utils import describe_omegaconf_error, find_repository_root
+from runspec.typos import typo_of
 
 OutputCheck = Literal["exists", "stat", "content"]
 EXTERNAL_HASH_LIMIT = 64 << 20
@@ -98,6 +107,27 @@ def user_name(environ: Mapping[str, str] | None = None) -> str:
         return str(os.getuid())
 
 
+def environment_origin() -> str:
+    """What a message about ``[artifacts]`` of ``env.toml`` begins with: the file and the table."""
+    return f"{os.environ.get(ENV_FILE_VARIABLE) or find_env_file() or ENV_FILE_NAME}: [artifacts]"
+
+
+def environment_settings() -> ArtifactsSettings:
+    """What ``[artifacts]`` of ``env.toml`` says; the default store without it.
+
+    Raises:
+        EnvError: the file cannot be read, or the table says what it cannot say.
+    """
+    origin = environment_origin()
+    section: Any = load_env_file().get("artifacts")
+    if "${" in str(section):
+        # Not otherwise: OmegaConf takes its time to import.
+        section = _resolved(origin)
+    if section is not None and not isinstance(section, Mapping):
+        raise EnvError(f"{origin} must be a table, not {section!r}")
+    return artifacts_settings(section, origin=origin)
+
+
 def artifacts_settings(
     section: Mapping[str, Any] | None,
     *,
@@ -116,17 +146,12 @@ def artifacts_settings(
     Raises:
         EnvError: a value has the wrong shape, or a key is a misspelling of a known one.
     """
-    table = dict(section or {})
-    _check_keys(table, _KEYS, origin)
-    backend = table.get("backend", "file")
-    if backend != "file":
-        raise EnvError(f"{origin}: backend {backend!r} is unknown; {hint(str(backend), ['file'])}")
+    _check_keys(section or {}, _KEYS, origin)
+    table = normalize_artifacts(section or {}, origin)
     manifest = table.get("manifest", {})
-    if manifest is not None and not isinstance(manifest, Mapping):
-        raise EnvError(f"{origin}: manifest must be a table with root, not {manifest!r}")
     _check_keys(manifest or {}, _MANIFEST_KEYS, f"{origin}: manifest")
 
-    root, is_default = _root(table, manifest, origin, start)
+    root, is_default = _root(manifest, origin, start)
     shared = (manifest or {}).get("shared")
     if shared not in (None, "group"):
         raise EnvError(f"{origin}: manifest.shared must be group, not {shared!r}")
@@ -156,14 +181,24 @@ def artifacts_settings(
     )
 
 
+def _resolved(origin: str) -> Any:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(get_artifacts_config() or OmegaConf.create(), resolve=True)
+    except OmegaConfBaseException as error:
+        raise EnvError(f"{origin}: {describe_omegaconf_error(error)}") from error
+
+
 def _root(
-    table: Mapping[str, Any], manifest: Mapping[str, Any] | None, origin: str, start: Path | None
+    manifest: Mapping[str, Any] | None, origin: str, start: Path | None
 ) -> tuple[str | None, bool]:
+    """The store's root, and whether nothing named it."""
     if manifest is None:
         return None, False
-    for holder, key in ((manifest, "manifest.root"), (table, "root")):
-        if "root" in holder:
-            return _text(holder["root"], key, origin), False
+    if "root" in manifest:
+        return _text(manifest["root"], "manifest.root", origin), False
     return default_root(start), True
 
 

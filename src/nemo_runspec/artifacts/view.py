@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_runspec.artifacts.job_context import JobContext, JobInput, job_context
 from nemo_runspec.artifacts.references import ResolvedArtifact
-from nemo_runspec.artifacts.settings import ArtifactsSettings, artifacts_settings
+from nemo_runspec.artifacts.settings import ArtifactsSettings, environment_settings
 from nemo_runspec.exceptions import (
     ArtifactError,
     ArtifactNotFoundError,
@@ -197,7 +197,7 @@ def active_view() -> StoreView:
     if context is not None and context.root is not None:
         view = open_view(ArtifactsSettings(root=context.root), context)
     else:
-        view = open_view(_environment_settings(), context)
+        view = open_view(environment_settings(), context)
     return view or tracking_is_off()
 
 
@@ -211,16 +211,6 @@ def tracking_is_off() -> StoreView:
         "no artifact can be looked up: artifacts.manifest.root is null; name a store in the "
         "config's artifacts section or in env.toml, or write the path in the config instead"
     )
-
-
-def _environment_settings() -> ArtifactsSettings:
-    from omegaconf import OmegaConf
-
-    from nemo_runspec.env import get_artifacts_config
-
-    section = get_artifacts_config()
-    plain: Any = None if section is None else OmegaConf.to_container(section, resolve=True)
-    return artifacts_settings(plain, origin="env.toml: [artifacts]")
 
 
 def parse_uri(text: str) -> ArtifactReference:

@@ -11,11 +11,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nemo_runspec._names import hint, typo_of
+from nemo_runspec._names import hint
 from nemo_runspec.config.plain import MISSING, dereference, to_plain
 from nemo_runspec.env import PROFILE_KEYS
 from nemo_runspec.exceptions import OverrideError
 from nemo_runspec.utils import deep_merge, describe_omegaconf_error
+from runspec.typos import typo_of
 
 # Sections that are filled from env.toml and the command line, whether or not a YAML has them.
 OPEN_SECTIONS = frozenset({"artifacts", "run", "wandb"})

@@ -16,12 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nemo_runspec.artifacts.references import (
-    ResolvedArtifact,
-    artifact_field,
-    find_artifact_references,
-    is_artifact_reference,
-)
+from nemo_runspec.artifacts.references import ResolvedArtifact, artifact_field
 from nemo_runspec.artifacts.resolver import (
     ResolverMode,
     clear_artifact_cache,
@@ -36,6 +31,7 @@ from nemo_runspec.config.mounts import (
     register_manifest_resolver,
 )
 from nemo_runspec.store.names import ArtifactReference, parse_artifact_reference
+from runspec.references import find_artifact_references, is_artifact_reference
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -49,7 +49,7 @@ def attach(executor: Executor, handle: Handle, out: BinaryIO) -> Attached:
             received.append(signum)
             executor.cancel(handle)
 
-    with _handled(cancel):
+    with handled_signals(cancel):
         try:
             for chunk in executor.logs(handle, follow=True):
                 out.write(chunk)
@@ -69,7 +69,7 @@ def held_signals() -> Iterator[list[int]]:
         The signals that came, in order; whoever holds them answers them.
     """
     received: list[int] = []
-    with _handled(lambda signum, _frame: received.append(signum)):
+    with handled_signals(lambda signum, _frame: received.append(signum)):
         yield received
 
 
@@ -84,7 +84,11 @@ def discard_rest(out: BinaryIO) -> None:
 
 
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def handled_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """A context in which `handler` gets the signals that ask to stop, and nothing else does.
+
+    Those that are ignored on purpose stay so; outside of the main thread there is nothing to do.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may have signal handlers
         return

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import uuid
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from nemo_runspec.artifacts.job_context import (
     read_job_context,
     read_records,
 )
-from nemo_runspec.artifacts.references import find_artifact_references
 from nemo_runspec.artifacts.settings import ArtifactsSettings
 from nemo_runspec.artifacts.view import StoreView, open_view
 from nemo_runspec.bundles import BundleFolder
@@ -37,15 +35,17 @@ from nemo_runspec.execution.protocol import Handle, State
 from nemo_runspec.execution.registry import get_executor
 from nemo_runspec.jobs import JobPaths
 from nemo_runspec.masking import mask_secrets
-from nemo_runspec.pipeline.build import job_input, mark_overwritten, record_keys, store_of
+from nemo_runspec.pipeline.facts import git_facts, job_input, run_facts, store_of, time_text
 from nemo_runspec.pipeline.graph import Graph
 from nemo_runspec.pipeline.key import InputPart, KeyParts, key_of
-from nemo_runspec.pipeline.submit import ComposedJob, git_facts, run_facts
+from nemo_runspec.pipeline.record import mark_overwritten, record_keys
+from nemo_runspec.pipeline.submit import ComposedJob
 from nemo_runspec.pipeline.world import World
 from nemo_runspec.store.names import parse_artifact_reference
 from nemo_runspec.utils import find_repository_root
 from runspec import Bundle
 from runspec.plan import Plan, PlanArtifact, PlanInput, PlanNode, PlanRecipe, read_plan
+from runspec.references import find_artifact_references
 
 _RECORDER = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
@@ -76,8 +76,7 @@ class ByHand:
         """What the job in this folder is told about artifacts; None where there are none."""
         if self.view is None or self.parts is None:
             return None
-        started_at = datetime.now().astimezone().isoformat()
-        facts = run_facts(self.composed, paths, git_facts(), address=None, started_at=started_at)
+        facts = run_facts(self.composed, paths, git_facts(), address=None, started_at=time_text())
         return JobContext(
             **store_of(self.view, self.composed.settings()),
             key=key_of(self.parts),

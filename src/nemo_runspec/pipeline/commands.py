@@ -10,14 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nemo_runspec.artifacts.settings import environment_settings
+from nemo_runspec.command_line import HELP, STORE, Command, Flag, Given, parse
 from nemo_runspec.exceptions import UsageError
 from nemo_runspec.pipeline.decide import State
 from nemo_runspec.pipeline.plan import PlannedNode, make_plan
 from nemo_runspec.pipeline.render import FORMATS, render
-from nemo_runspec.pipeline.setting import Pipeline, environment_settings, open_pipeline
+from nemo_runspec.pipeline.setting import Pipeline, open_pipeline
 from nemo_runspec.store import Manifest
-from nemo_runspec.store.model import SCHEMA
-from nemo_runspec.store_admin.arguments import HELP, STORE, Command, Flag, Given, parse
+from nemo_runspec.store.documents import exported_document
 from nemo_runspec.utils import write_atomically
 
 _PROFILE = Flag(
@@ -121,32 +122,7 @@ def export_version(manifest: Manifest, metadata: Any, output: Path) -> None:
     # What an earlier version left is never taken for half of this one.
     (output / "manifest.json").unlink(missing_ok=True)
     write_atomically(output / "metadata.json", _text(metadata))
-    write_atomically(output / "manifest.json", _text(manifest_document(manifest)))
-
-
-def manifest_document(manifest: Manifest) -> dict[str, Any]:
-    """A version as its ``manifest.json`` has it."""
-    optional = {
-        "key": manifest.key,
-        "parts": manifest.parts,
-        "explain": manifest.explain,
-        "content": manifest.content,
-        "run": dict(manifest.run) or None,
-    }
-    return {
-        "schema": SCHEMA,
-        "name": manifest.name,
-        "version": manifest.version,
-        "type": manifest.type,
-        "path": manifest.path,
-        "created_at": manifest.created_at,
-        "producer": manifest.producer,
-        "metadata": dict(manifest.metadata),
-        "inputs": list(manifest.inputs),
-        "used_artifacts": list(manifest.used_artifacts),
-        **{key: value for key, value in optional.items() if value is not None},
-        **manifest.extra,
-    }
+    write_atomically(output / "manifest.json", _text(exported_document(manifest)))
 
 
 def _open(given: Given, *roots: str) -> Pipeline:

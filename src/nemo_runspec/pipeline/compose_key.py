@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nemo_runspec.artifacts.references import JOB_KEYS
 from nemo_runspec.exceptions import ConfigError, NemoRunspecError
 from nemo_runspec.masking import is_secret_name, mask_secrets
 from nemo_runspec.pipeline.cache import PlanCache
@@ -30,6 +29,7 @@ from nemo_runspec.pipeline.key import as_json, canonical_json
 from nemo_runspec.version import VERSION
 from runspec.models import Runspec
 from runspec.plan import Plan, PlanArtifact
+from runspec.references import JOB_KEYS
 
 OUTPUT = "<output>"
 SECRET = "<secret>"

@@ -2,7 +2,8 @@
 
 The plan asks with what is known beforehand (an input that runs is :class:`Open`), the schedule
 again just before each job, with what its inputs really came out as. That is why what the plan says
-is what runs: stale ⊆ ran ⊆ stale ∪ depends.
+is what runs: stale ⊆ ran ⊆ stale ∪ depends, as long as nothing fails (below a failure nothing can
+run) and nobody else makes the same meanwhile.
 
 How a schedule uses it, for each artifact in topological order once all its inputs are done::
 
@@ -42,7 +43,7 @@ class State(str, Enum):
     FRESH = "fresh"
     """The store has it."""
     STALE = "stale"
-    """It runs, for certain."""
+    """It runs, for certain: unless what it is made from fails, or somebody else is quicker."""
     DEPENDS = "depends"
     """It runs, unless what is above it comes out the same."""
     RUNNING = "running"
@@ -100,11 +101,12 @@ class Open:
 
     Attributes:
         name: the artifact's name.
-        certain: it runs for certain; it may come out the same even so.
+        elsewhere: somebody else is making it, or something that it is made from, and may go on to
+            what is below.
     """
 
     name: str
-    certain: bool = True
+    elsewhere: bool = False
 
 
 Upstream = Made | Absent | Open
@@ -184,7 +186,10 @@ def outcome(artifact: PlanArtifact, decision: Decision) -> Upstream:
     if decision.state is State.BLOCKED:
         why = decision.reasons[0].text() if decision.reasons else "cannot be made"
         return Absent(artifact.name, why, skip=artifact.on_failure == "skip")
-    return Open(artifact.name, certain=decision.state is not State.DEPENDS)
+    return Open(
+        artifact.name,
+        elsewhere=decision.state is State.RUNNING or _is_elsewhere(decision.inputs),
+    )
 
 
 def decide(
@@ -425,21 +430,32 @@ def _unfinished(
 def _open(
     world: World, artifact: PlanArtifact, inputs: tuple[ResolvedInput, ...], forced: bool
 ) -> Decision:
-    """The decision for an artifact with inputs that are not known yet."""
+    """The decision for an artifact with inputs that are not known yet.
+
+    One that was never built is stale whatever its inputs come out as: no version can have its key.
+    """
     reasons: list[Reason] = []
     if forced:
         reasons.append(Reason(Category.FORCED, "asked for anew (--force)"))
     else:
         reasons.extend(world.own_reasons(artifact, _Explain(world, artifact, inputs).document()))
-    names = dict.fromkeys(each.now.name for each in inputs if isinstance(each.now, Open))
-    reasons.extend(Reason(Category.UPSTREAM, f"input {name} may change") for name in names)
+    is_new = any(reason.category is Category.NEVER_BUILT for reason in reasons)
+    is_certain = forced or (is_new and not _is_elsewhere(inputs))
+    if not is_certain:
+        names = dict.fromkeys(each.now.name for each in inputs if isinstance(each.now, Open))
+        reasons.extend(Reason(Category.UPSTREAM, f"input {name} may change") for name in names)
     return Decision(
-        State.STALE if forced else State.DEPENDS,
+        State.STALE if is_certain else State.DEPENDS,
         artifact.name,
         tuple(reasons),
         inputs,
         needs=_needs(inputs),
     )
+
+
+def _is_elsewhere(inputs: tuple[ResolvedInput, ...]) -> bool:
+    """Whether somebody else is about to make one of the inputs."""
+    return any(isinstance(each.now, Open) and each.now.elsewhere for each in inputs)
 
 
 def _resolve_inputs(

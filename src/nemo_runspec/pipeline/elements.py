@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +21,12 @@ from nemo_runspec._names import hint
 from nemo_runspec.exceptions import ConfigError
 from nemo_runspec.pipeline.key import as_json, canonical_json
 from nemo_runspec.store.names import parse_artifact_reference
+from nemo_runspec.utils import url_scheme
 from runspec.plan import PlanArtifact, PlanInput
 
 _STATED = frozenset({"digest", "etag", "sha256"})
 _INPUT = "<input>"
 _DIGITS = 8
-_IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class ForeachError(ConfigError):
@@ -163,7 +162,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _located(text: str, path: str) -> str:
-    if _IS_URL.match(text) or os.path.isabs(text):
+    if url_scheme(text) is not None or os.path.isabs(text):
         return text
     return f"{path.rstrip('/')}/{text}"
 

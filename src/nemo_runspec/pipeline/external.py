@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,12 @@ from nemo_runspec.artifacts.settings import EXTERNAL_HASH_LIMIT
 from nemo_runspec.exceptions import NemoRunspecError
 from nemo_runspec.optional import optional_import
 from nemo_runspec.pipeline.key import canonical_json
+from nemo_runspec.utils import split_url
 
 UNCHECKED = "unchecked:"
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30  # seconds, for an HTTP server's answer
-_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
 # What says that a file was written anew, under the names that file systems have for it, the
 # surest first.
 _TAGS = ("ETag", "etag", "generation", "md5Hash", "content_md5", "sha256", "checksum")
@@ -62,10 +61,10 @@ def fingerprint(uri: str, *, root: Path, limit: int = EXTERNAL_HASH_LIMIT) -> st
     """
     if is_unchecked(uri):
         return "unchecked"
-    match = _SCHEME.match(uri)
-    scheme = match["scheme"].lower() if match else "file"
+    scheme, rest = split_url(uri)
+    scheme = "file" if scheme is None else scheme.lower()
     if scheme in ("file", "local"):
-        return _local(uri, root / os.path.expanduser(_SCHEME.sub("", uri)), limit)
+        return _local(uri, root / os.path.expanduser(rest), limit)
     if scheme in ("http", "https"):
         return _http(uri)
     if scheme == "hf":

@@ -7,15 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from nemo_runspec.execution.attach import discard_rest
+from nemo_runspec.execution.attach import discard_rest, handled_signals
 from nemo_runspec.jobs import PipelinePaths
 from nemo_runspec.pipeline.events import Event, EventReader
 from nemo_runspec.pipeline.progress import Progress, open_progress, print_error
@@ -23,7 +20,6 @@ from nemo_runspec.pipeline.progress import Progress, open_progress, print_error
 _POLL_SECONDS = 0.02
 # Pants kills us three seconds after Ctrl-C; the line that resumes comes before that.
 _STOP_SECONDS = 2.5
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def follow(process: subprocess.Popen[bytes], paths: PipelinePaths, command: str) -> int:
@@ -50,7 +46,7 @@ def follow(process: subprocess.Popen[bytes], paths: PipelinePaths, command: str)
                 os.kill(process.pid, signal.SIGTERM)
 
     seen = _Seen()
-    with _handled(stop):
+    with handled_signals(stop):
         reader = EventReader(paths.events)
         try:
             with open_progress(sys.stdout) as progress:
@@ -72,7 +68,7 @@ def follow(process: subprocess.Popen[bytes], paths: PipelinePaths, command: str)
         )
     for problem in problems:
         print_error(problem)
-    if received or code != 0:
+    if received or (code != 0 and not seen.is_refused):
         print(f"go on with: {command}", file=sys.stderr)
     if received:
         return 128 + received[0]
@@ -104,13 +100,19 @@ class _Seen:
     Args:
         problems: a line for each failure.
         is_over: whether the supervisor said how it ended.
+        has_run: whether a job was started.
+        is_refused: whether it could not begin; the same command again would end the same.
     """
 
     problems: list[str] = field(default_factory=list)
     is_over: bool = False
+    has_run: bool = False
+    is_refused: bool = False
 
     def note(self, event: Event) -> None:
         self.is_over = self.is_over or event.get("event") in ("end", "error")
+        self.has_run = self.has_run or event.get("event") == "running"
+        self.is_refused = event.get("event") == "error" and not self.has_run
         problem = _problem(event)
         if problem is not None:
             self.problems.append(problem)
@@ -125,20 +127,3 @@ def _problem(event: Event) -> str | None:
         log = f"; log: {event['log']}" if event.get("log") else ""
         return f"{event['name']}: {event['why']}{log}"
     return None
-
-
-@contextmanager
-def _handled(handler: Any) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may have signal handlers
-        return
-    found = {signum: signal.getsignal(signum) for signum in _STOP_SIGNALS}
-    # nohup and `&` in scripts ignore some on purpose; None is a handler that is not Python's.
-    before = {s: h for s, h in found.items() if h is not None and h is not signal.SIG_IGN}
-    for signum in before:
-        signal.signal(signum, handler)
-    try:
-        yield
-    finally:
-        for signum, present in before.items():
-            signal.signal(signum, present)

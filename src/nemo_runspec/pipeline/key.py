@@ -51,7 +51,8 @@ class KeyParts:
         inputs: in order of declaration.
         config: the composed config, as canonical JSON (:func:`canonical_json`).
         external: (uri as written, fingerprint) of each external input, in order.
-        output: ``path`` and ``type``, where the target says what the output is.
+        output: ``path`` and ``type``, where the target names an output: what is recorded of a
+            script that logs nothing itself.
         element: the element of a fan-out that the build is for, as JSON-able data.
     """
 

@@ -16,18 +16,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nemo_runspec.artifacts.settings import ArtifactsSettings
+from nemo_runspec.artifacts.settings import ArtifactsSettings, environment_settings
 from nemo_runspec.bundles import keep_bundle, read_bundle
+from nemo_runspec.command_line import HELP, STORE, Command, Flag, Given, parse
 from nemo_runspec.exceptions import NemoRunspecError, UsageError
 from nemo_runspec.jobs import PipelinePaths, create_job_folder, jobs_root, pipelines_root
 from nemo_runspec.pipeline.decide import State
+from nemo_runspec.pipeline.facts import git_facts
 from nemo_runspec.pipeline.follow import follow
 from nemo_runspec.pipeline.outputs import output_root
 from nemo_runspec.pipeline.plan import PlannedNode, PlanResult, make_plan
-from nemo_runspec.pipeline.setting import Pipeline, environment_settings, open_pipeline
-from nemo_runspec.pipeline.submit import git_facts
+from nemo_runspec.pipeline.render import render
+from nemo_runspec.pipeline.setting import Pipeline, open_pipeline
 from nemo_runspec.pipeline.supervisor_process import Order, SupervisorError, start_supervisor
-from nemo_runspec.store_admin.arguments import HELP, STORE, Command, Flag, Given, parse
 from runspec.plan import CONFIGS_FOLDER, PLAN_FILE
 
 INDEX_FILE = "index.json"
@@ -52,6 +53,7 @@ MATERIALIZE = Command(
         Flag(("--force",), "build the artifacts that were asked for even if they are fresh"),
         Flag(("--keep-going", "-k"), "go on with what does not depend on a failure"),
         Flag(("--detach",), "return at once; it goes on by itself"),
+        Flag(("--dry-run",), "start nothing: refuse as it would, or print the plan as JSON"),
         Flag(
             ("--max-gpu-hours",),
             "refuse to start what took more, and start nothing more once so many are spent",
@@ -90,6 +92,8 @@ class Materialize:
         force: whether those are built even if they are fresh.
         keep_going: whether what does not depend on a failure goes on.
         detach: whether to return at once.
+        dry_run: whether to print the plan as JSON instead, unless it would be refused; bundles are
+            not needed.
         max_gpu_hours: what it may cost; None for no limit.
         jobs: the jobs' root; None for the repository's.
         settings: how the store is used; None for what env.toml says.
@@ -103,6 +107,7 @@ class Materialize:
     force: bool = False
     keep_going: bool = False
     detach: bool = False
+    dry_run: bool = False
     max_gpu_hours: float | None = None
     jobs: Path | None = None
     settings: ArtifactsSettings | None = None
@@ -125,6 +130,7 @@ def run_materialize(arguments: Sequence[str]) -> int:
             force=given.has("--force"),
             keep_going=given.has("--keep-going"),
             detach=given.has("--detach"),
+            dry_run=given.has("--dry-run"),
             max_gpu_hours=_hours(given),
             settings=None if root is None else replace(environment_settings(), root=root),
         )
@@ -145,15 +151,19 @@ def materialize(request: Materialize) -> int:
     pipeline = _open(request)
     forced = sorted(pipeline.graph.roots) if request.force else []
     result = make_plan(pipeline.world, force=forced)
+    parallel = pipeline.parallel
+    if not result.is_fresh:
+        _refuse_blocked(result, request)
+        _refuse_costly(result, request.max_gpu_hours)
+        # What would keep every build from starting is said before the first.
+        output_root(pipeline.settings)
+    if request.dry_run:
+        print(render(result, "json"), end="")
+        return 0
     if result.is_fresh:
         if not request.is_quiet:
             _say_nothing_to_do(result)
         return 0
-    _refuse_blocked(result, request)
-    _refuse_costly(result, request.max_gpu_hours)
-    # What would keep every build from starting is said before the first.
-    output_root(pipeline.settings)
-    parallel = pipeline.parallel
     jobs = request.jobs or jobs_root()
     bundles, pythons = _keep_bundles(result, pipeline, request, jobs)
 

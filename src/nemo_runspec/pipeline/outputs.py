@@ -23,13 +23,12 @@ from typing import Any
 from nemo_runspec.artifacts.settings import ArtifactsSettings
 from nemo_runspec.exceptions import EnvError, NemoRunspecError
 from nemo_runspec.store.names import check_name
-from nemo_runspec.utils import write_atomically
+from nemo_runspec.utils import url_scheme, write_atomically
 
 SCHEMA = "1"
 
 _KEY_LENGTH = 16
 _MARKER = re.compile(r"(?P<generation>[1-9][0-9]*)\.json")
-_IS_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 class OutputError(NemoRunspecError):
@@ -99,7 +98,7 @@ class OutputFolder:
 
     def holds(self, path: str) -> bool:
         """Whether a path is this folder or lies in it."""
-        if _IS_URL.match(path):
+        if url_scheme(path) is not None:
             return False
         # Manifests have paths with links followed.
         inside, folder = os.path.realpath(path), os.path.realpath(self.folder)
@@ -113,10 +112,14 @@ class OutputFolder:
             "attempts": [attempt.to_dict() for attempt in changed.attempts],
             "recorded": changed.recorded,
         }
-        changed.marker.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(document, indent=1, sort_keys=True) + "\n"
-        # After a loss of power what the store says counts (`Builder` looks there).
-        write_atomically(changed.marker, text, durable=False)
+        try:
+            changed.marker.parent.mkdir(parents=True, exist_ok=True)
+            # After a loss of power what the store says counts (`Builder` looks there).
+            write_atomically(changed.marker, text, durable=False)
+        except OSError as error:
+            # That of a full disk names no file.
+            raise OutputError(f"{changed.marker}: cannot be written: {error.strerror}") from error
         return changed
 
 
@@ -131,15 +134,14 @@ def output_root(settings: ArtifactsSettings) -> Path:
     """
     named = settings.output_root
     if named is not None:
-        if _IS_URL.match(named):
+        if url_scheme(named) is not None:
             raise EnvError(
                 f"[artifacts] output_root = {named!r}: jobs write to folders; name one that they "
                 "and all who use the artifacts can reach"
             )
         return Path(named).expanduser().absolute()
     root = settings.root
-    scheme = _IS_URL.match(root) if root is not None else None
-    if root is None or (scheme is not None and scheme["scheme"] != "file"):
+    if root is None or url_scheme(root) not in (None, "file"):
         raise EnvError(
             f"the artifact store {root} is no folder, so builds have no place beside it; set "
             "output_root in [artifacts] of env.toml, a folder that all who use them can reach"

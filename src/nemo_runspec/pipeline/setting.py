@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nemo_runspec.artifacts.settings import ArtifactsSettings, artifacts_settings
+from nemo_runspec.artifacts.settings import ArtifactsSettings, environment_settings
 from nemo_runspec.artifacts.view import StoreView, open_view
 from nemo_runspec.cli_context import GlobalContext
-from nemo_runspec.env import (
-    ENV_FILE_NAME,
-    ENV_FILE_VARIABLE,
-    find_env_file,
-    get_artifacts_config,
-    load_env_file,
-    parse_env,
-)
-from nemo_runspec.exceptions import EnvError, ProfileError, UsageError
+from nemo_runspec.env import parse_env
+from nemo_runspec.exceptions import ProfileError, UsageError
 from nemo_runspec.pipeline.cache import PlanCache, cache_folder
 from nemo_runspec.pipeline.graph import Graph
 from nemo_runspec.pipeline.world import World
-from nemo_runspec.utils import describe_omegaconf_error, find_repository_root
+from nemo_runspec.utils import find_repository_root
 from runspec.plan import Plan, read_plan
 
 
@@ -132,32 +124,6 @@ def restrict(plan: Plan, roots: Collection[str]) -> Plan:
             waiting.extend(each.artifact for each in inputs if each.artifact is not None)
     kept = tuple(one for one in plan.artifacts if one.address in seen)
     return replace(plan, artifacts=kept, roots=tuple(roots))
-
-
-def environment_settings() -> ArtifactsSettings:
-    """What `[artifacts]` of env.toml says; the default store without it.
-
-    Raises:
-        EnvError: it cannot be read.
-    """
-    origin = f"{os.environ.get(ENV_FILE_VARIABLE) or find_env_file() or ENV_FILE_NAME}: [artifacts]"
-    section: Any = load_env_file().get("artifacts")
-    if "${" in str(section):
-        # Not otherwise: OmegaConf takes its time to import.
-        section = _resolved(origin)
-    if section is not None and not isinstance(section, Mapping):
-        raise EnvError(f"{origin} must be a table, not {section!r}")
-    return artifacts_settings(section, origin=origin)
-
-
-def _resolved(origin: str) -> Any:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        return OmegaConf.to_container(get_artifacts_config() or OmegaConf.create(), resolve=True)
-    except OmegaConfBaseException as error:
-        raise EnvError(f"{origin}: {describe_omegaconf_error(error)}") from error
 
 
 def _profile(name: str | None) -> Mapping[str, Any]:

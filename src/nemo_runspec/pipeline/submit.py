@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nemo_runspec.artifacts.job_context import JobContext, JobInput
 from nemo_runspec.artifacts.references import artifact_field
-from nemo_runspec.artifacts.settings import ArtifactsSettings, artifacts_settings, user_name
+from nemo_runspec.artifacts.settings import ArtifactsSettings, artifacts_settings
 from nemo_runspec.artifacts.view import resolved_input
 from nemo_runspec.bundles import BundleFolder, open_python
 from nemo_runspec.cli_context import GlobalContext
@@ -37,13 +35,12 @@ from nemo_runspec.config.loader import (
 from nemo_runspec.config.plain import to_plain
 from nemo_runspec.env import parse_env
 from nemo_runspec.exceptions import ConfigError
-from nemo_runspec.execution.command import count_gpus
 from nemo_runspec.execution.environment import build_env_vars
 from nemo_runspec.execution.interpreter import job_interpreter, own_python
 from nemo_runspec.execution.job_python import JobPython
 from nemo_runspec.execution.protocol import Executor, Job, Request
 from nemo_runspec.jobs import JobPaths, create_job_folder
-from nemo_runspec.utils import describe_omegaconf_error, find_repository_root, write_atomically
+from nemo_runspec.utils import describe_omegaconf_error, write_atomically
 from runspec import Bundle
 
 DEFAULT_EXECUTOR = "local"
@@ -295,69 +292,6 @@ def new_job_folder(name: str, root: Path) -> Iterator[JobPaths]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-@dataclass(frozen=True)
-class GitFacts:
-    """Which commit the working tree is at, and whether it differs; None outside of a repository."""
-
-    commit: str | None = None
-    dirty: bool | None = None
-
-
-def git_facts(start: Path | None = None) -> GitFacts:
-    """What git says of the repository around a folder (default: the working directory)."""
-    root = find_repository_root(start)
-    if root is None or not (root / ".git").exists():
-        return GitFacts()
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        changes = _git(root, "status", "--porcelain")
-    except OSError:
-        return GitFacts()  # there is no git here
-    if commit is None or changes is None:
-        return GitFacts()
-    return GitFacts(commit, bool(changes))
-
-
-def run_facts(
-    composed: ComposedJob, paths: JobPaths, git: GitFacts, *, address: str | None, started_at: str
-) -> dict[str, Any]:
-    """What the manifests of a job's versions say about it, as far as it is known at its start."""
-    resources = composed.bundle.spec.resources
-    profile = composed.profile
-    nodes = 1 if composed.is_local else int(profile.get("nodes") or resources.nodes)
-    gpus: Any = profile.get("gpus_per_node")
-    gpus = resources.gpus_per_node if gpus is None else gpus
-    if composed.is_local:
-        here = count_gpus()
-        gpus = here if isinstance(gpus, str) else min(int(gpus), here)
-    return {
-        "user": user_name(),
-        "host": socket.gethostname(),
-        "commit": git.commit,
-        "dirty": git.dirty,
-        "profile": composed.job_config[RUN_SECTION].get("profile"),
-        "bundle": composed.bundle.document.digest,
-        "recipe": composed.bundle.document.recipe,
-        "address": address,
-        "nodes": nodes,
-        "gpus": gpus,
-        "job": str(paths.folder),
-        "started_at": started_at,
-    }
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    done = subprocess.run(
-        ["git", "--no-optional-locks", "-C", str(root), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=False,
-    )
-    return None if done.returncode else done.stdout.strip()
 
 
 def _distribution(requirement: str) -> str:

@@ -24,17 +24,12 @@ from nemo_runspec.execution.supervisor import identity, is_alive, machine
 from nemo_runspec.jobs import PipelinePaths
 from nemo_runspec.pipeline.build import Builder
 from nemo_runspec.pipeline.events import EventLog, make_event
+from nemo_runspec.pipeline.facts import GitFacts
+from nemo_runspec.pipeline.in_use import in_use
 from nemo_runspec.pipeline.outputs import output_root
-from nemo_runspec.pipeline.schedule import (
-    Events,
-    Options,
-    Schedule,
-    Stop,
-    make_holder,
-    summary_event,
-)
+from nemo_runspec.pipeline.run import Events, Options, Stop, make_holder, summary_event
+from nemo_runspec.pipeline.schedule import Schedule
 from nemo_runspec.pipeline.setting import open_pipeline
-from nemo_runspec.pipeline.submit import GitFacts
 from nemo_runspec.utils import write_atomically
 from runspec import RunspecError
 from runspec.plan import CONFIGS_FOLDER
@@ -226,9 +221,10 @@ def _run(order: Order, paths: PipelinePaths, stop: Stop) -> int:
     log = EventLog(paths.events)
     events = Events(log)
     events.tell("begin", total=len(pipeline.graph.order), nodes=order.states)
-    pipeline.world.preload()
-    schedule = Schedule(pipeline.graph, pipeline.world, builder, options, events, stop)
-    summary = schedule.run()
+    with in_use(pipeline.world, options.holder):
+        pipeline.world.preload()
+        schedule = Schedule(pipeline.graph, pipeline.world, builder, options, events, stop)
+        summary = schedule.run()
     events.tell("end", **summary_event(summary))
     log.close()
     return summary.exit_code

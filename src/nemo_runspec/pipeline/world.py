@@ -30,14 +30,13 @@ from nemo_runspec.pipeline.key import InputPart, KeyParts, Parts, key_of
 from nemo_runspec.pipeline.reason import Category, Reason, diff_parts, input_label
 from nemo_runspec.store import KeyRecord, Manifest, Store, parse_artifact_reference
 from nemo_runspec.store.lineage import Revocations
+from nemo_runspec.utils import split_url, url_scheme
 from runspec.plan import CONFIGS_FOLDER, PlanArtifact, PlanInput
 
-_LOCAL_EXECUTORS = frozenset({"local"})
 _AT_ONCE = 32
 # How many versions a stale build is compared with, to find the one it differs from least.
 _COMPARED = 4
 _ART = re.compile(r"\$\{art:\s*[\"']?(?P<key>[^,}\s\"']+)[\"']?\s*(?:,\s*(?P<field>[^}]*?)\s*)?\}")
-_IS_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,7 @@ class World:
     def data_fingerprint(self, location: str) -> str | None:
         """The fingerprint of the data at a path or URL; None when there is none."""
         if location not in self._data:
-            is_url = _IS_URL.match(location) is not None
+            is_url = url_scheme(location) is not None
             try:
                 self._data[location] = (
                     None
@@ -375,7 +374,6 @@ class World:
         recipe = self.graph.plan.recipes[artifact.recipe]
         composed = self._composer.composed(artifact)
         spec = recipe.spec
-        output = {"path": artifact.output, "type": artifact.type}
         return KeyParts(
             recipe=artifact.recipe,
             code=recipe.fingerprints.code,
@@ -398,13 +396,13 @@ class World:
             external=tuple(
                 (str(mask_secrets(uri)), value) for uri, value in external if value is not None
             ),
-            output={key: value for key, value in output.items() if value is not None},
+            output=_output(artifact),
         )
 
     def _image(self, artifact: PlanArtifact, composed: Composed) -> str | None:
         """The image that the job really runs in."""
-        if str(self._profile.get("executor") or "local") in _LOCAL_EXECUTORS:
-            return None
+        if str(self._profile.get("executor") or "local") == "local":
+            return None  # it runs jobs without any
         if composed.image is not None:
             return composed.image
         # What the recipe leaves open is the profile's.
@@ -450,7 +448,7 @@ class World:
 
     def _is_there(self, path: str) -> bool:
         if not _is_remote(path):
-            return os.path.exists(_IS_URL.sub("", path))
+            return os.path.exists(split_url(path)[1])
         if path not in self._present:
             self._present[path] = self._exists(path)
         return self._present[path]
@@ -464,9 +462,9 @@ class World:
 
     def _options(self, path: str) -> dict[str, Any]:
         """The options of the store's file system, for data that lies on the same one."""
-        match, root = _IS_URL.match(path), _IS_URL.match(self.settings.root or "")
-        same = match is not None and root is not None and match["scheme"] == root["scheme"]
-        return dict(self.settings.storage_options or {}) if same else {}
+        scheme = url_scheme(path)
+        is_same = scheme is not None and scheme == url_scheme(self.settings.root or "")
+        return dict(self.settings.storage_options or {}) if is_same else {}
 
     def _tampering(self, found: Found) -> Reason | None:
         from nemo_runspec.artifacts.content import recorded_digest
@@ -498,6 +496,18 @@ class World:
         return found
 
 
+def _output(artifact: PlanArtifact) -> dict[str, str]:
+    """What the target says of its output, as far as it decides what a build makes.
+
+    A script that logs its versions itself says their type itself, and logs the same one when it is
+    run by hand, where nobody knows of a target.
+    """
+    if artifact.output is None:
+        return {}
+    named = {} if artifact.type is None else {"type": artifact.type}
+    return {"path": artifact.output, **named}
+
+
 def _is_answer(error: ArtifactError) -> bool:
     """Whether an error says that there is no such version, rather than that nobody can tell."""
     from nemo_runspec.exceptions import ArtifactNotFoundError, ArtifactVersionNotFoundError
@@ -508,8 +518,7 @@ def _is_answer(error: ArtifactError) -> bool:
 
 
 def _is_remote(path: str) -> bool:
-    match = _IS_URL.match(path)
-    return match is not None and match["scheme"] not in ("file", "local")
+    return url_scheme(path) not in (None, "file", "local")
 
 
 def _unfinished(manifest: Manifest) -> str:

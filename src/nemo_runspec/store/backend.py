@@ -40,7 +40,7 @@ class Backend(Reader, Protocol):
     def exists(self, path: str) -> bool:
         """Whether there is such a file, now."""
 
-    def create(self, path: str, body: bytes, *, whole: bool = True) -> bool:
+    def create(self, path: str, body: bytes, *, whole: bool = True, last: bool = True) -> bool:
         """Write a file that must not be there yet; of several writers one succeeds.
 
         Args:
@@ -48,6 +48,8 @@ class Backend(Reader, Protocol):
             body: all of it, never empty, and like no other writer's.
             whole: whether it must appear whole and outlive a loss of power; False where only
                 that it is there counts (a claim), which is surer on some file systems.
+            last: False where another file of the folder is to follow, whose writing will see to it
+                that this one's name outlives a loss of power too.
 
         Returns:
             Whether the file now there is this writer's.

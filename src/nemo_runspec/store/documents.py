@@ -82,27 +82,37 @@ def manifest_document(
     taken = sorted(_KNOWN.intersection(draft.extra))
     if taken:
         raise StoreError(f"{name}: a manifest's own keys cannot be extra: {', '.join(taken)}")
+    return {**_document(name, version, draft, created_at), "writer": writer}
+
+
+def exported_document(manifest: Manifest) -> dict[str, Any]:
+    """A version as its ``manifest.json`` has it, for those who keep it elsewhere."""
+    return _document(manifest.name, manifest.version, manifest, manifest.created_at)
+
+
+def _document(
+    name: str, version: int, said: VersionDraft | Manifest, created_at: str
+) -> dict[str, Any]:
     optional = {
-        "key": draft.key,
-        "parts": draft.parts,
-        "explain": draft.explain,
-        "content": draft.content,
-        "run": draft.run or None,
+        "key": said.key,
+        "parts": said.parts,
+        "explain": said.explain,
+        "content": said.content,
+        "run": dict(said.run) or None,
     }
     return {
         "schema": SCHEMA,
         "name": name,
         "version": version,
-        "type": draft.type,
-        "path": draft.path,
+        "type": said.type,
+        "path": said.path,
         "created_at": created_at,
-        "producer": draft.producer,
-        "metadata": dict(draft.metadata),
-        "inputs": list(draft.inputs),
-        "used_artifacts": list(draft.used_artifacts),
+        "producer": said.producer,
+        "metadata": dict(said.metadata),
+        "inputs": list(said.inputs),
+        "used_artifacts": list(said.used_artifacts),
         **{key: value for key, value in optional.items() if value is not None},
-        **draft.extra,
-        "writer": writer,
+        **said.extra,
     }
 
 

@@ -70,7 +70,7 @@ class HubBackend:
     def exists(self, path: str) -> bool:
         return self.read(path) is not None
 
-    def create(self, path: str, body: bytes, *, whole: bool = True) -> bool:
+    def create(self, path: str, body: bytes, *, whole: bool = True, last: bool = True) -> bool:
         there: bytes | None = None
 
         def change(at: Reader) -> dict[str, bytes | None]:

@@ -145,9 +145,35 @@ def find_holder(backend: Backend, lease_id: str) -> HeldLease | None:
     return _holder(backend, lease_id, generation, writes=False) if generation else None
 
 
+def find_holders(backend: Backend, prefix: str) -> list[HeldLease]:
+    """Who holds the leases below a prefix, otherwise as :func:`find_holder`, sorted by lease."""
+    last: dict[str, int] = {}
+    for path in backend.files(_folder(prefix)) or ():
+        folder, _, file = path.rpartition("/")
+        match = _GENERATION.fullmatch(file)
+        if match is not None:
+            last[folder] = max(last.get(folder, 0), int(match[1]))
+    bodies = backend.read_many([f"{folder}/_{number}" for folder, number in last.items()])
+    found = []
+    for folder, number in sorted(last.items()):
+        body = bodies.get(f"{folder}/_{number}")
+        lease_id = folder.removeprefix(_folder(""))
+        held = _judge(backend, lease_id, number, body, writes=False)
+        if held is not None:
+            found.append(held)
+    return found
+
+
 def _holder(backend: Backend, lease_id: str, generation: int, *, writes: bool) -> HeldLease | None:
+    body = backend.read(f"{_folder(lease_id)}/_{generation}")
+    return _judge(backend, lease_id, generation, body, writes=writes)
+
+
+def _judge(
+    backend: Backend, lease_id: str, generation: int, body: bytes | None, *, writes: bool
+) -> HeldLease | None:
+    """Who holds a lease, by what the file of its last generation says; None if nobody lives."""
     path = f"{_folder(lease_id)}/_{generation}"
-    body = backend.read(path)
     document: dict[str, Any] = {}
     if body is not None:
         # A holder that was killed while it wrote on a file system without hard links.

@@ -39,7 +39,7 @@ class MemoryBackend:
     def exists(self, path: str) -> bool:
         return self.read(path) is not None
 
-    def create(self, path: str, body: bytes, *, whole: bool = True) -> bool:
+    def create(self, path: str, body: bytes, *, whole: bool = True, last: bool = True) -> bool:
         with _lock:
             there = self.read(path)
             if there is None:

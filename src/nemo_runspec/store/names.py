@@ -7,19 +7,10 @@ from dataclasses import dataclass
 
 from nemo_runspec.exceptions import ConfigError
 from nemo_runspec.store.errors import StoreNameError
+from runspec.references import MAX_SEGMENT, REFERENCE, is_artifact_name
 
-_SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _VERSION = re.compile(r"v?[0-9]+")
-_RESERVED = re.compile(r"latest|keys|aliases|v[0-9]+|_.*", re.DOTALL)
-_NAME = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_MAX_SEGMENT = 200  # a file name has at most 255 bytes, and temporary files add to it
-
-# One text, so that those who look for references in a config agree with those who parse them.
-REFERENCE = re.compile(
-    rf"(?P<name>{_SEGMENT}(?:/{_SEGMENT})*)"
-    r"(?::(?:(?P<version>latest|v?[0-9]+)|(?P<alias>[A-Za-z][A-Za-z0-9._-]*)))?"
-)
 
 ALLOWED = (
     "a name is letters, digits, '.', '_', '-', in parts separated by '/'; no part begins with '_' "
@@ -55,7 +46,7 @@ def parse_artifact_reference(text: str) -> ArtifactReference:
         ConfigError: the text is no reference.
     """
     match = REFERENCE.fullmatch(text)
-    if match is None or not _is_name(match["name"]):
+    if match is None or not is_artifact_name(match["name"]):
         raise ConfigError(
             f"{text!r} is no artifact reference; write name, name:v3, name:latest or "
             f"name:an-alias ({ALLOWED})"
@@ -77,7 +68,7 @@ def check_name(name: str) -> str:
     Raises:
         StoreNameError: it may not; the message says what a name is.
     """
-    if not _is_name(name):
+    if not is_artifact_name(name):
         raise StoreNameError(f"{name!r} cannot be the name of an artifact; {ALLOWED}")
     return name
 
@@ -87,15 +78,15 @@ def check_label(label: str, kind: str) -> str:
 
     Args:
         label: the text.
-        kind: what it is, for the message: ``alias``, ``key`` …
+        kind: what it is, for the message: ``an alias``, ``a key`` …
 
     Raises:
         StoreNameError: it may not.
     """
-    taken = kind == "alias" and (label == "latest" or _VERSION.fullmatch(label) is not None)
-    if taken or not _LABEL.fullmatch(label) or len(label) > _MAX_SEGMENT:
+    taken = kind == "an alias" and (label == "latest" or _VERSION.fullmatch(label) is not None)
+    if taken or not _LABEL.fullmatch(label) or len(label) > MAX_SEGMENT:
         raise StoreNameError(
-            f"{label!r} cannot be the name of a {kind}; write letters, digits, '.', '_', '-'"
+            f"{label!r} cannot be {kind}; write letters, digits, '.', '_', '-'"
             f"{', not latest or a version' if taken else ''}"
         )
     return label
@@ -107,15 +98,9 @@ def check_lease_id(lease_id: str) -> str:
     Raises:
         StoreNameError: it is none.
     """
-    if any(not _LABEL.fullmatch(part) or len(part) > _MAX_SEGMENT for part in lease_id.split("/")):
+    if any(not _LABEL.fullmatch(part) or len(part) > MAX_SEGMENT for part in lease_id.split("/")):
         raise StoreNameError(
             f"{lease_id!r} cannot be the name of a lease; write letters, digits, '.', '_', '-', "
             "in parts separated by '/'"
         )
     return lease_id
-
-
-def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and not any(
-        _RESERVED.fullmatch(part) or len(part) > _MAX_SEGMENT for part in name.split("/")
-    )

@@ -59,7 +59,7 @@ class ObjectBackend:
     def exists(self, path: str) -> bool:
         return self.read(path) is not None
 
-    def create(self, path: str, body: bytes, *, whole: bool = True) -> bool:
+    def create(self, path: str, body: bytes, *, whole: bool = True, last: bool = True) -> bool:
         if not body:
             raise ValueError("an empty object is created unconditionally")
         return self._run(self._create(path, body), "write", path)

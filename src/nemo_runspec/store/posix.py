@@ -78,11 +78,11 @@ class PosixBackend:
         os.close(descriptor)
         return True
 
-    def create(self, path: str, body: bytes, *, whole: bool = True) -> bool:
+    def create(self, path: str, body: bytes, *, whole: bool = True, last: bool = True) -> bool:
         try:
             if self._links:
                 try:
-                    return self._create_by_link(path, body, whole)
+                    return self._create_by_link(path, body, whole, last)
                 except _NoLinksError:
                     self._links = False
             return self._create_without_links(path, body, whole)
@@ -186,7 +186,7 @@ class PosixBackend:
             "compare_and_swap": "flock" if self._can_lock() else False,
         }
 
-    def _create_by_link(self, path: str, body: bytes, whole: bool) -> bool:
+    def _create_by_link(self, path: str, body: bytes, whole: bool, last: bool) -> bool:
         target = f"{self.root}/{path}"
         temporary = self._temporary(path, body, durable=whole)
         try:
@@ -200,7 +200,7 @@ class PosixBackend:
             raise
         finally:
             os.unlink(temporary)
-        if whole:
+        if whole and last:
             _sync_folder(os.path.dirname(target))
         return True
 

@@ -41,7 +41,7 @@ from nemo_runspec.store.documents import (
     tombstone_document,
 )
 from nemo_runspec.store.errors import StoreError, StoreUnsupportedError
-from nemo_runspec.store.leases import HeldLease, Lease, acquire_lease, find_holder
+from nemo_runspec.store.leases import HeldLease, Lease, acquire_lease, find_holder, find_holders
 from nemo_runspec.store.lineage import Revocations, VersionId
 from nemo_runspec.store.model import SCHEMA, KeyRecord, Manifest, Tombstone, VersionDraft
 from nemo_runspec.store.names import (
@@ -259,7 +259,7 @@ class Store:
             if record is not None:
                 found[name, key] = record
             elif not self._snapshot.is_absent(name, key):
-                paths[f"{check_name(name)}/keys/{check_label(key, 'key')}"] = (name, key)
+                paths[f"{check_name(name)}/keys/{check_label(key, 'a key')}"] = (name, key)
         for path, body in self._backend.read_many(list(paths)).items():
             found[paths[path]] = read_key(body, self._where(path))
         return found
@@ -279,7 +279,7 @@ class Store:
         Raises:
             ArtifactVersionNotFoundError: the version does not exist.
         """
-        path = f"{check_name(name)}/keys/{check_label(key, 'key')}"
+        path = f"{check_name(name)}/keys/{check_label(key, 'a key')}"
         self._check_version(name, record.version)
         self._prepare()
         self._backend.write(path, encode(key_document(record), f"key {key}"))
@@ -287,7 +287,7 @@ class Store:
 
     def remove_key(self, name: str, key: str) -> None:
         """Let no version be the answer to a key any more."""
-        self._backend.delete(f"{check_name(name)}/keys/{check_label(key, 'key')}")
+        self._backend.delete(f"{check_name(name)}/keys/{check_label(key, 'a key')}")
         self._forget(name)
 
     def set_alias(
@@ -300,7 +300,7 @@ class Store:
             ArtifactVersionNotFoundError: the version does not exist.
             ArtifactRevokedError: it, or one that it was made from, was revoked.
         """
-        path = f"{check_name(name)}/aliases/{check_label(alias, 'alias')}"
+        path = f"{check_name(name)}/aliases/{check_label(alias, 'an alias')}"
         self.resolve(ArtifactReference(name, f"v{version}"))
         self._prepare()
         entry = {"version": version, "by": by, "at": _now()}
@@ -330,7 +330,7 @@ class Store:
 
     def alias_record(self, name: str, alias: str) -> dict[str, Any] | None:
         """Who let an alias mean what, and when: version, by, at, reason, history; None if unset."""
-        path = f"{check_name(name)}/aliases/{check_label(alias, 'alias')}"
+        path = f"{check_name(name)}/aliases/{check_label(alias, 'an alias')}"
         body = self._backend.read(path)
         return None if body is None else self._read_alias(path, body)
 
@@ -483,17 +483,21 @@ class Store:
         """Who holds a lease, without writing anything; None when nobody who lives does."""
         return find_holder(self._backend, check_lease_id(lease_id))
 
+    def lease_holders(self, prefix: str) -> list[HeldLease]:
+        """Who holds the leases ``{prefix}/…``, sorted by lease; writes nothing either."""
+        return find_holders(self._backend, check_lease_id(prefix))
+
     # Runs
 
     def write_run(self, run_id: str, document: Mapping[str, Any]) -> None:
         """Keep the record of a run; the last word counts."""
-        path = f"{_RUNS}/{check_label(run_id, 'run')}.json"
+        path = f"{_RUNS}/{check_label(run_id, 'a run id')}.json"
         self._prepare()
         self._backend.write(path, encode(document, f"the record of run {run_id}"))
 
     def read_run(self, run_id: str) -> dict[str, Any] | None:
         """The record of a run; None when there is none."""
-        path = f"{_RUNS}/{check_label(run_id, 'run')}.json"
+        path = f"{_RUNS}/{check_label(run_id, 'a run id')}.json"
         body = self._backend.read(path)
         return None if body is None else decode(body, self._where(path))
 
@@ -547,7 +551,7 @@ class Store:
             # The latter two fail where a writer that knows of no claims took the number.
             if (
                 self._backend.create(f"{folder}/_claim", encode(claim, "a claim"), whole=False)
-                and self._backend.create(f"{folder}/metadata.json", metadata)
+                and self._backend.create(f"{folder}/metadata.json", metadata, last=False)
                 and self._backend.create(f"{folder}/manifest.json", manifest)
             ):
                 break

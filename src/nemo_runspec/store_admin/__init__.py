@@ -12,7 +12,7 @@ from nemo_runspec._names import hint
 from nemo_runspec.exceptions import UsageError
 
 if TYPE_CHECKING:
-    from nemo_runspec.store_admin.arguments import Command, Given
+    from nemo_runspec.command_line import Command, Given
 
 STORE_HELP = """\
 usage: nemo-runspec store COMMAND …
@@ -61,7 +61,7 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     Raises:
         NemoRunspecError: something is wrong with the command line or the store.
     """
-    from nemo_runspec.store_admin.arguments import HELP, parse
+    from nemo_runspec.command_line import HELP, parse
 
     command, run = _load(name)
     given = parse(command, argv)

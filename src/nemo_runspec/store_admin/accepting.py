@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from nemo_runspec.command_line import Command, Flag, Given
 from nemo_runspec.exceptions import ArtifactError, UsageError
 from nemo_runspec.store import KeyRecord, Manifest
-from nemo_runspec.store_admin.arguments import Command, Flag, Given
 from nemo_runspec.store_admin.opening import (
     Place,
     acting_user,

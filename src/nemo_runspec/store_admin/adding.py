@@ -8,18 +8,18 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from nemo_runspec._names import typo_of
 from nemo_runspec.artifacts import types
 from nemo_runspec.artifacts.content import VOLATILE, content_digest, recorded_facts
 from nemo_runspec.artifacts.job_context import ContentMode
 from nemo_runspec.artifacts.settings import user_name
 from nemo_runspec.artifacts.types import Artifact
+from nemo_runspec.command_line import Command, Flag, Given
 from nemo_runspec.exceptions import UsageError
 from nemo_runspec.store import VersionDraft, check_name
-from nemo_runspec.store_admin.arguments import Command, Flag, Given
 from nemo_runspec.store_admin.data import Data
 from nemo_runspec.store_admin.opening import Place, open_place
 from nemo_runspec.store_admin.text import human_size
+from runspec.typos import typo_of
 
 _PRODUCER = "nemo-runspec store add"
 

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from nemo_runspec.command_line import FORMAT, STORE, Command, Flag, Given
 from nemo_runspec.exceptions import ArtifactError
+from nemo_runspec.pipeline.in_use import is_in_use, names_in_use
 from nemo_runspec.store import Manifest
 from nemo_runspec.store.lineage import VersionId, ancestors
-from nemo_runspec.store_admin.arguments import FORMAT, STORE, Command, Flag, Given
 from nemo_runspec.store_admin.bundles import unused_bundles
 from nemo_runspec.store_admin.data import Data, DataError, contains, overlap
 from nemo_runspec.store_admin.opening import (
@@ -43,7 +44,7 @@ COMMAND = Command(
         "Frees the data of versions that nothing needs any more. Only folders that builds made for "
         "themselves are freed, never what was added or written elsewhere. What stays: the latest "
         "version of each artifact, what an alias means, the answer to a key that was recorded in "
-        "the last N days, and all that these were made from.",
+        "the last N days, what a running pipeline is about, and all that these were made from.",
         "Also marks versions whose data somebody else deleted, and frees job bundles below "
         ".runspec/jobs that no job uses (not with --store) and numbers that a killed writer took. "
         "The versions themselves stay, with their metadata and lineage.",
@@ -149,7 +150,8 @@ def find_garbage(place: Place, policy: Policy, *, with_bundles: bool = True) -> 
     numbers: dict[str, list[int]] = {}
     for name, version in sorted(manifests):
         numbers.setdefault(name, []).append(version)
-    own = place.map(lambda each: needed(place, each, numbers[each], policy), numbers)
+    running = names_in_use(place.store)
+    own = place.map(lambda each: needed(place, each, numbers[each], policy, running), numbers)
     kept = {
         (name, version): reason
         for name, found in zip(numbers, own, strict=True)
@@ -197,12 +199,15 @@ def find_garbage(place: Place, policy: Policy, *, with_bundles: bool = True) -> 
     )
 
 
-def needed(place: Place, name: str, versions: Iterable[int], policy: Policy) -> dict[int, str]:
+def needed(
+    place: Place, name: str, versions: Iterable[int], policy: Policy, running: frozenset[str]
+) -> dict[int, str]:
     """The versions of an artifact that stay for their own sake, and why, as the store says now."""
     store = place.store
     ordered = sorted(versions)
-    found = dict.fromkeys(
-        ordered[len(ordered) - policy.newest :] if policy.newest else (), "newest"
+    found = dict.fromkeys(ordered if is_in_use(name, running) else (), "of a pipeline that runs")
+    found.update(
+        dict.fromkeys(ordered[len(ordered) - policy.newest :] if policy.newest else (), "newest")
     )
     for record in store.keys(name).values():
         recorded = parse_time(record.created_at)
@@ -285,7 +290,7 @@ def _collect(place: Place, policy: Policy, found: Findings) -> list[str]:
             manifest.name, manifest.version, f"deleted by somebody; noticed by {acting_user()}"
         )
     for garbage in found.garbage:
-        # Somebody may have promoted one of them meanwhile.
+        # Somebody may have promoted one of them meanwhile, or begun to build with it.
         again = [m for m in garbage.versions if _is_needed_now(place, m, policy)]
         if again:
             failures.append(f"{garbage.path}: stays, {again[0].reference} is needed now")
@@ -311,7 +316,8 @@ def _collect(place: Place, policy: Policy, found: Findings) -> list[str]:
 def _is_needed_now(place: Place, manifest: Manifest, policy: Policy) -> bool:
     try:
         versions = place.store.versions(manifest.name)
-        return manifest.version in needed(place, manifest.name, versions, policy)
+        running = names_in_use(place.store)
+        return manifest.version in needed(place, manifest.name, versions, policy, running)
     except ArtifactError:
         return True
 

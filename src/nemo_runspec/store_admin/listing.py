@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from nemo_runspec.command_line import FORMAT, Command, Flag, Given
 from nemo_runspec.exceptions import ArtifactError
 from nemo_runspec.store import Manifest
-from nemo_runspec.store_admin.arguments import FORMAT, Command, Flag, Given
 from nemo_runspec.store_admin.data import Data
 from nemo_runspec.store_admin.opening import Place, made_by, not_found, open_place
 from nemo_runspec.store_admin.text import human_size, human_time, print_json, print_table

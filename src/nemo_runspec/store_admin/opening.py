@@ -9,18 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, TypeVar
 
 from nemo_runspec._names import hint
-from nemo_runspec.artifacts.settings import ArtifactsSettings, artifacts_settings, user_name
-from nemo_runspec.env import (
-    ENV_FILE_NAME,
-    ENV_FILE_VARIABLE,
-    find_env_file,
-    get_artifacts_config,
-    load_env_file,
+from nemo_runspec.artifacts.settings import (
+    ArtifactsSettings,
+    environment_origin,
+    environment_settings,
+    user_name,
 )
+from nemo_runspec.command_line import STORE, Given
 from nemo_runspec.exceptions import (
     ArtifactNotFoundError,
     ArtifactVersionNotFoundError,
@@ -34,7 +32,6 @@ from nemo_runspec.store import (
     parse_artifact_reference,
 )
 from nemo_runspec.store.lineage import VersionId
-from nemo_runspec.store_admin.arguments import STORE, Given
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -93,13 +90,13 @@ def open_place(given: Given, *, create: bool = False) -> Place:
         EnvError: ``env.toml`` is wrong.
         StoreError: it can be no store.
     """
-    settings = _settings()
+    settings = environment_settings()
     named = given.value(STORE.names[0])
     if named is not None:
         settings = replace(settings, root=named, is_default=False)
     if settings.root is None:
         raise UsageError(
-            f"{_env_file()}: [artifacts] has no root, so there is no store; name one with "
+            f"{environment_origin()} has no root, so there is no store; name one with "
             f"{STORE.names[0]} {STORE.value}"
         )
     root = settings.root
@@ -227,19 +224,3 @@ def _few(name: str, known: Iterable[str]) -> str:
 
 
 _MOST_NAMES = 12
-
-
-def _settings() -> ArtifactsSettings:
-    origin = f"{_env_file()}: [artifacts]"
-    section: Any = load_env_file().get("artifacts")
-    if "${" in str(section):
-        from omegaconf import OmegaConf
-
-        section = OmegaConf.to_container(get_artifacts_config() or OmegaConf.create(), resolve=True)
-    if section is not None and not isinstance(section, Mapping):
-        raise UsageError(f"{origin}: must be a table, not {section!r}")
-    return artifacts_settings(section, origin=origin)
-
-
-def _env_file() -> str | Path:
-    return os.environ.get(ENV_FILE_VARIABLE) or find_env_file() or ENV_FILE_NAME

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 
 from nemo_runspec.artifacts.settings import user_name
+from nemo_runspec.command_line import Command, Flag, Given
 from nemo_runspec.exceptions import ArtifactError, UsageError
 from nemo_runspec.store import KeyRecord, Manifest, VersionDraft, check_name
 from nemo_runspec.store.lineage import Revocations
 from nemo_runspec.store.names import check_label
-from nemo_runspec.store_admin.arguments import Command, Flag, Given
 from nemo_runspec.store_admin.opening import (
     Place,
     acting_user,
@@ -53,7 +53,7 @@ class NotPromotedError(ArtifactError):
 def run(given: Given) -> int:
     """Promotes a version."""
     reference = exact_reference(given.arguments[0], COMMAND.name)
-    alias = check_label(given.arguments[1], "alias") if len(given.arguments) > 1 else None
+    alias = check_label(given.arguments[1], "an alias") if len(given.arguments) > 1 else None
     target = given.value("--to")
     if alias is None and target is None:
         raise UsageError(f"promote: to what? Write promote {reference} ALIAS, or --to NAME")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from nemo_runspec.command_line import FORMAT, Command, Flag, Given
 from nemo_runspec.exceptions import UsageError
 from nemo_runspec.store.lineage import descendants
-from nemo_runspec.store_admin.arguments import FORMAT, Command, Flag, Given
 from nemo_runspec.store_admin.opening import (
     acting_user,
     all_manifests,

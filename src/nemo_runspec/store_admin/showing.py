@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nemo_runspec.command_line import FORMAT, Command, Given
 from nemo_runspec.store import Manifest
 from nemo_runspec.store.lineage import Revocation, revoked_ancestor
-from nemo_runspec.store_admin.arguments import FORMAT, Command, Given
 from nemo_runspec.store_admin.data import Data, DataError
 from nemo_runspec.store_admin.opening import Place, find_readable, made_by, open_place
 from nemo_runspec.store_admin.text import human_size, human_time, print_fields, print_json

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from nemo_runspec.artifacts.content import recorded_digest
+from nemo_runspec.command_line import FORMAT, Command, Flag, Given
 from nemo_runspec.exceptions import ArtifactError
 from nemo_runspec.store import Manifest
 from nemo_runspec.store.errors import StoreFormatError
 from nemo_runspec.store.lineage import made_from
-from nemo_runspec.store_admin.arguments import FORMAT, Command, Flag, Given
 from nemo_runspec.store_admin.data import Data
 from nemo_runspec.store_admin.opening import Place, not_found, open_place
 from nemo_runspec.store_admin.text import plural, print_json

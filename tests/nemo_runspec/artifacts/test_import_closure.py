@@ -16,6 +16,7 @@ NOT_A_RECIPES_BUSINESS = (
     "nemo_runspec.bundles",
     "nemo_runspec.cli",
     "nemo_runspec.cli_context",
+    "nemo_runspec.command_line",
     "nemo_runspec.config",
     "nemo_runspec.display",
     "nemo_runspec.execution",

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nemo_runspec.artifacts.settings import artifacts_settings, user_name
+from nemo_runspec.artifacts.settings import artifacts_settings, environment_settings, user_name
 from nemo_runspec.exceptions import EnvError
 
 
@@ -29,6 +32,7 @@ def test_spellings() -> None:
 def test_off() -> None:
     assert artifacts_settings({"manifest": {"root": None}}).root is None
     assert artifacts_settings({"manifest": None}).root is None
+    assert artifacts_settings({"root": None}).root is None
 
 
 def test_the_rest() -> None:
@@ -69,3 +73,41 @@ def test_what_is_wrong_is_named(section: dict[str, Any], message: str) -> None:
 def test_who_runs_this() -> None:
     assert user_name({"USER": "alice"}) == "alice"
     assert user_name({})
+
+
+def test_the_environments(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = repository / "env.toml"
+    assert environment_settings().is_default
+    file.write_text("[artifacts]\nnamespace = 'ann'\n[artifacts.manifest]\nroot = '/store'\n")
+    assert (environment_settings().root, environment_settings().namespace) == ("/store", "ann")
+    monkeypatch.setenv("TEAM", "blue")
+    file.write_text("[artifacts]\nroot = '/${oc.env:TEAM}'\n")
+    assert environment_settings().root == "/blue"
+    for text, message in (
+        ("artifacts = 3", "[artifacts] must be a table, not 3"),
+        ("[artifacts]\nroot = '${oc.env:NO_SUCH}'", "[artifacts]: .*NO_SUCH"),
+        ("[artifacts]\ncheck = 'all'", "[artifacts]: check 'all' is unknown"),
+    ):
+        file.write_text(text)
+        with pytest.raises(EnvError, match=message.replace("[", r"\[")) as raised:
+            environment_settings()
+        assert str(raised.value).startswith(str(file))
+
+
+def test_the_environments_take_no_time(repository: Path) -> None:
+    (repository / "env.toml").write_text("[artifacts]\nroot = '/store'\n")
+    code = (
+        "import sys\n"
+        "from nemo_runspec.artifacts.settings import environment_settings\n"
+        "assert environment_settings().root == '/store'\n"
+        "print('omegaconf' in sys.modules)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "False\n"

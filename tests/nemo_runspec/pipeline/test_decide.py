@@ -90,7 +90,7 @@ def test_outcomes_are_what_those_below_get(tmp_path: Path) -> None:
     assert decision.explain["files"] == {
         "src/pipe/data.py": decision.explain["files"]["src/pipe/data.py"]
     }
-    assert outcome(data, decision) == Open("data", certain=True)
+    assert outcome(data, decision) == Open("data")
     missing = outcome(bad, decide(world, bad, {}))
     assert isinstance(missing, Absent) and missing.skip and "nothing" in missing.why
     example.build()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nemo_runspec.store import VersionDraft
-from tests.nemo_runspec.pipeline.workshop import Workshop, finish, without_times
+from tests.nemo_runspec.pipeline.workshop import PLAIN, Workshop, finish, without_times
 
 JOIN = """
 inputs = json.loads(Path(os.environ["RUNSPEC_JOB_CONTEXT"]).read_text())
@@ -117,6 +117,75 @@ PROMISES = {
     "exit code": ("import sys; sys.exit(3)\n", ".", "exit code 3; "),
     "killed": ("import os; os.kill(os.getpid(), 9)\n", ".", "exit code 137; "),
 }
+
+
+def test_another_type_than_promised_is_a_failure(shop: Workshop) -> None:
+    script = """
+    (out / "x").write_text("1")
+    log_artifact(Artifact(path=out), tracking, name="model")
+    """
+    shop.library("model", script, type="ModelArtifact")
+    code, _, err = shop.materialize()
+    assert code == 1
+    assert err.startswith(
+        "error: model: ended well and logged model:v1 as Artifact, where its target says "
+        "type = 'ModelArtifact'; "
+    )
+    assert shop.store.keys("model") == {}
+    shop.library("model", script, type="Artifact")
+    assert shop.materialize()[::2] == (0, "")
+
+
+METADATA = """
+(out / "metadata.json").write_text(TEXT)
+"""
+
+
+def test_what_a_plain_script_says_of_its_output(shop: Workshop) -> None:
+    said = METADATA.replace("TEXT", repr('{"shards": [1, 2], "note": "x"}'))
+    shop.plain("data", more=said, type="DataArtifact")
+    shop.plain("model", config="shards: ${art:data,shards}\n", inputs={"data": "data"})
+    assert shop.materialize()[::2] == (0, "")
+    data = shop.manifest("data")
+    assert (data.type, dict(data.metadata)) == ("DataArtifact", {"shards": [1, 2], "note": "x"})
+    document = shop.store.metadata("data", 1)
+    assert document["metadata"] == data.metadata and document["path"] == data.path
+    model = shop.manifest("model")
+    assert "- 1\n- 2\n" in (Path(str(model.run["job"])) / "train.yaml").read_text()
+
+    for text, expected in (("[1]", "must be a JSON object, not list"), ("{", "no valid JSON: ")):
+        shop.plain("data", more=METADATA.replace("TEXT", repr(text)))
+        code, _, err = shop.materialize()
+        assert code == 1
+        assert err.startswith("error: data: ") and f"metadata.json: {expected}" in err
+    assert shop.store.versions("data") == [1]
+
+
+@pytest.mark.parametrize("check", ["stat", "content"])
+def test_tampering_with_a_plain_scripts_output_is_noticed(check: str, shop: Workshop) -> None:
+    two_stages(shop)
+    assert shop.materialize()[0] == 0
+    shop.ran()
+    (shop.repository / "env.toml").write_text(f"[artifacts]\ncheck = '{check}'\n")
+    assert shop.materialize()[1].startswith("nothing to do")
+    (Path(shop.manifest("data").path) / "data.txt").write_text("tampered")
+    code, out, err = shop.materialize()
+    assert (code, err) == (0, "")
+    assert shop.ran() == ["data"], "what is below has the content that it was made from"
+    assert "data: running (data:v1 was changed since: " in out
+    assert shop.materialize()[1].startswith("nothing to do")
+
+
+def test_an_output_elsewhere_is_not_ours_to_free(shop: Workshop, tmp_path: Path) -> None:
+    fixed = tmp_path / "fixed"
+    for value in ("1", "2"):
+        write = f"Path({str(fixed)!r}).write_text({value!r})\n"
+        shop.artifact("data", shop.recipe("data", PLAIN + write, VALUE="1"), output=str(fixed))
+        code, out, err = shop.materialize()
+        assert (code, err) == (0, "")
+    assert "owned" not in shop.manifest("data").extra
+    assert f"data: v2 overwrote v1: all are at {fixed}" in out
+    assert shop.store.gone("data", 1) == "overwritten by data:v2"
 
 
 @pytest.mark.parametrize("case", PROMISES)
@@ -345,7 +414,7 @@ def test_a_store_that_cannot_be_written(shop: Workshop) -> None:
     root.chmod(0o500)
     code, _, err = shop.materialize()
     root.chmod(0o700)
-    assert code == 1 and str(root) in err
+    assert code == 2 and str(root) in err and err.count("\n") == 1
 
 
 def test_gpu_hours_have_a_limit(shop: Workshop) -> None:
@@ -361,3 +430,35 @@ def test_gpu_hours_have_a_limit(shop: Workshop) -> None:
     assert "about 5.00 GPU-hours" in err and "more than --max-gpu-hours 4.5" in err
     assert shop.ran() == []
     assert shop.materialize("--max-gpu-hours", "5.5")[0] == 0
+
+
+def test_a_dry_run_refuses_as_a_run_would_and_starts_nothing(shop: Workshop) -> None:
+    two_stages(shop)
+
+    def dry(*options: str) -> tuple[int, str, str]:
+        shop.write()
+        folder = str(shop.plan_folder)
+        return finish(shop.command("materialize", folder, "--dry-run", *options))
+
+    def planned(*options: str) -> tuple[dict[str, str], list[str]]:
+        code, out, err = dry(*options)
+        assert (code, err) == (0, "")
+        document = json.loads(out)
+        states = {each["name"]: each["state"] for each in document["nodes"]}
+        return states, document["needs_bundles"]
+
+    assert planned() == ({"data": "stale", "model": "stale"}, ["src/demo:data", "src/demo:model"])
+    assert shop.ran() == [] and shop.pipelines() == []
+    assert shop.materialize()[0] == 0
+    assert planned() == ({"data": "fresh", "model": "fresh"}, [])
+    assert planned("--force")[1] == ["src/demo:data", "src/demo:model"]
+    shop.store.add_version(
+        "data", VersionDraft(path=shop.manifest("data").path, run={"gpu_hours": 5.0})
+    )
+    two_stages(shop, value="2")
+    code, out, err = dry("--max-gpu-hours=4.5")
+    assert (code, out) == (2, "") and "more than --max-gpu-hours 4.5" in err
+    shop.artifact("model", "src/demo:model", output=".", external_inputs=("no-such-file",))
+    code, out, err = dry()
+    assert (code, out) == (2, "") and "no-such-file" in err
+    assert len(shop.pipelines()) == 1

@@ -12,7 +12,8 @@ from nemo_runspec.artifacts.job_context import JobInput
 from nemo_runspec.bundles import keep_bundle, open_python, read_bundle
 from nemo_runspec.exceptions import ConfigError
 from nemo_runspec.execution.errors import ExecutionError
-from nemo_runspec.pipeline.submit import git_facts, has_library, pinned_config
+from nemo_runspec.pipeline.facts import git_facts
+from nemo_runspec.pipeline.submit import has_library, pinned_config
 from nemo_runspec.store import VersionDraft
 from tests.nemo_runspec.executor_contract import wait_for
 from tests.nemo_runspec.pipeline.workshop import Workshop, finish
@@ -123,8 +124,15 @@ def recipe(shop: Workshop, name: str, *options: str, **env: str) -> tuple[int, s
 
 def test_what_a_recipe_run_by_hand_logs_is_found_later(tmp_path: Path) -> None:
     shop = Workshop(tmp_path)
-    shop.library("data", LOGS, config="value: 1\n")
-    shop.library("model", LOGS, config="value: 2\nfrom: ${art:data}\n", inputs={"data": "data"})
+    shop.library("data", LOGS, config="value: 1\n", type="Artifact")
+    shop.library(
+        "model",
+        LOGS,
+        config="value: 2\nfrom: ${art:data}\n",
+        inputs={"data": "data"},
+        type="Artifact",
+        key_ignores=("logging.level",),
+    )
     assert recipe(shop, "data")[::2] == (0, "")
     assert recipe(shop, "model")[::2] == (0, "")
     model = shop.manifest("model")

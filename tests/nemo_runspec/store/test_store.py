@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -337,6 +338,28 @@ def test_runs(store: Store) -> None:
     assert store.read_run("2026-run") == {"state": "ended"}
 
 
+def test_who_holds_what_below_a_prefix(store: Store) -> None:
+    assert store.lease_holders("pipelines") == []
+    ids = [f"pipelines/{name}" for name in ("b", "a", "c", "a/deeper")]
+    held = {each: store.acquire(each, {"of": each}) for each in [*ids, "other/a"]}
+    first = held["pipelines/a"]
+    assert isinstance(first, Lease)
+    first.release()
+    again(store).acquire("pipelines/a", {"of": "again"})
+    last = held["pipelines/c"]
+    assert isinstance(last, Lease)
+    last.release()
+    found = [
+        (each.lease_id, each.holder["of"], each.generation)
+        for each in store.lease_holders("pipelines")
+    ]
+    assert found == [
+        ("pipelines/a", "again", 2),
+        ("pipelines/a/deeper", "pipelines/a/deeper", 1),
+        ("pipelines/b", "pipelines/b", 1),
+    ]
+
+
 def test_two_contend_for_a_lease(store: Store) -> None:
     lease = store.acquire(f"a/{KEY}", {"user": "ada"})
     assert isinstance(lease, Lease)
@@ -481,3 +504,30 @@ def test_a_plan_over_many_artifacts_takes_few_requests(store: Store) -> None:
     else:
         store.set_key("n/1", "f" * 64, record_of(store.manifest("n/1", 1)))
     assert reader.find_key("n/1", "f" * 64) is not None
+
+
+def test_a_version_costs_three_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path))
+    store.add_version("a", VersionDraft(path="/x"))
+    synced: list[str] = []
+    sync = os.fsync
+
+    def counted(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    store.add_version("a", VersionDraft(path="/x"))
+    folder = str(tmp_path / "a" / "v2")
+    # The bytes of both files, then the names of both.
+    assert [path == folder for path in synced] == [False, False, True]
+
+
+def test_a_label_that_cannot_be_is_named_for_what_it_is(store: Store) -> None:
+    store.add_version("a", VersionDraft(path="/x"))
+    with pytest.raises(StoreNameError, match="'v3' cannot be an alias; write letters"):
+        store.set_alias("a", "v3", 1, by="ada")
+    with pytest.raises(StoreNameError, match="'a/b' cannot be a key; write letters"):
+        store.find_key("a", "a/b")

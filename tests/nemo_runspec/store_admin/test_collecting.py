@@ -7,10 +7,17 @@ import os
 import shutil
 import time
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
+from nemo_runspec.artifacts.settings import ArtifactsSettings
+from nemo_runspec.command_line import Given
+from nemo_runspec.pipeline.in_use import in_use
 from nemo_runspec.pipeline.outputs import Attempt, open_output
 from nemo_runspec.store import Manifest, VersionDraft
+from nemo_runspec.store_admin.collecting import Policy, _collect, find_garbage
+from nemo_runspec.store_admin.opening import open_place
+from tests.nemo_runspec.pipeline.example_plan import Example
 from tests.nemo_runspec.store_admin.commands import Build, Shell
 
 
@@ -128,6 +135,30 @@ def test_a_build_that_goes_on_keeps_its_checkpoints(shell: Shell) -> None:
     output.with_version(2)
     shell.ok("store gc --yes")
     assert not (output.folder / "10").exists() and (output.folder / "20").exists()
+
+
+def test_a_running_pipeline_keeps_what_it_is_about(shell: Shell) -> None:
+    for name in ("user/ada/data", "stats/1a2b3c4d", "pinned", "other"):
+        old, _ = (build(shell, Build(name, key=f"{n}" * 64, days=60)) for n in range(2))
+    example = Example(shell.folder.parent / "example")
+    example.add("data")
+    example.add("stats", inputs=["data", "pinned:v1"])
+    example.settings = ArtifactsSettings(root=shell.store.root, namespace="user/ada")
+    example.store = shell.store
+    with in_use(example.world(), {"user": "ada"}):
+        found = shell.json("store gc")
+        assert [each["versions"] for each in found["garbage"]] == [["other:v1"]]
+        assert found["kept"] == {"latest": 4, "of a pipeline that runs": 3}
+    found = shell.json("store gc")
+    assert len(found["garbage"]) == 4
+    # It began after gc had looked, and before it freed anything.
+    place = open_place(Given((), {}))
+    policy = Policy(datetime.now(timezone.utc), 0)
+    looked = find_garbage(place, policy)
+    with in_use(example.world(), {"user": "ada"}):
+        failures = _collect(place, policy, looked)
+    assert len(failures) == 3 and all("is needed now" in each for each in failures)
+    assert not Path(old.path).exists()
 
 
 def test_never_removes_the_store_or_where_we_are(shell: Shell) -> None:

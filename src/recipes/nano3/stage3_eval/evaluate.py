@@ -1,6 +1,13 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["numpy>=1.26", "omegaconf>=2.3", "pydantic>=2", "pyyaml>=6", "tabulate>=0.9"]
+# dependencies = [
+#   "numpy>=1.26",
+#   "omegaconf>=2.3",
+#   "pydantic>=2",
+#   "pyyaml>=6",
+#   "s3fs",
+#   "tabulate>=0.9",
+# ]
 #
 # [tool.runspec]
 # schema = "1"

@@ -1,4 +1,4 @@
-"""Command lines of the store's commands: options in any order, one line about what is wrong."""
+"""Command lines without a config: options in any order, one line about what is wrong."""
 
 from __future__ import annotations
 

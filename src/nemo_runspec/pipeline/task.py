@@ -1,0 +1,117 @@
+"""A build as a value: what is to be made, what came of it, and what may go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nemo_runspec.artifacts.job_context import JobRecord, MissingInput
+from nemo_runspec.exceptions import NemoRunspecError
+from nemo_runspec.jobs import JobPaths
+from nemo_runspec.pipeline.decide import Absent, Decision, Made
+from runspec.plan import PlanArtifact
+
+
+class BuildError(NemoRunspecError):
+    """A build did not come to what its target promises.
+
+    Args:
+        message: one line.
+        log: its job's log, if it had one.
+    """
+
+    def __init__(self, message: str, log: Path | None = None) -> None:
+        self.log = log
+        super().__init__(message)
+
+
+class BuildStopped(NemoRunspecError):
+    """A build was told to stop before it had ended."""
+
+
+@dataclass(frozen=True)
+class BuildTask:
+    """A version to be made.
+
+    Args:
+        artifact: the target.
+        decision: what was decided of it: its key, what that is made of, its inputs.
+        element: `index` and `value` of the element it is for.
+        forced: whether it was asked for anew: what an earlier attempt left does not count.
+    """
+
+    artifact: PlanArtifact
+    decision: Decision
+    element: Mapping[str, Any] | None = None
+    forced: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.decision.name
+
+    @property
+    def key(self) -> str:
+        assert self.decision.key is not None
+        return self.decision.key
+
+    @property
+    def missing(self) -> tuple[MissingInput, ...]:
+        """What it goes on without."""
+        return tuple(
+            MissingInput(each.now.name, each.now.why)
+            for each in self.decision.inputs
+            if isinstance(each.now, Absent)
+        )
+
+
+@dataclass(frozen=True)
+class Built:
+    """What came of a build.
+
+    Args:
+        made: the version, as those below it take it.
+        seconds: how long its job ran.
+        gpu_hours: what it cost.
+        same: whether its content is that of the version before it.
+        notes: what people should know of it.
+    """
+
+    made: Made
+    seconds: float
+    gpu_hours: float
+    same: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A job that runs.
+
+    Args:
+        paths: its folder.
+        attempt: how many jobs there were in its output folder, this one included.
+    """
+
+    paths: JobPaths
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that ended well.
+
+    Args:
+        paths: its folder.
+        records: the versions that it logged, checkpoints left out.
+        facts: of its run.
+        seconds: how long it ran.
+        gpu_hours: what it cost.
+    """
+
+    paths: JobPaths
+    records: Sequence[JobRecord]
+    facts: Mapping[str, Any]
+    seconds: float
+    gpu_hours: float
