@@ -16,14 +16,15 @@ from pants.base.build_root import BuildRoot
 from pants.engine.addresses import UnparsedAddressInputs
 from pants.engine.env_vars import CompleteEnvironmentVars
 from pants.engine.fs import Digest
+from pants.engine.goal import GoalSubsystem
 from pants.engine.process import Process, ProcessCacheScope
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.target import TransitiveTargetsRequest
 from pants.engine.unions import UnionRule
-from pants.option.option_types import StrOption
+from pants.option.option_types import ArgsListOption, StrOption
 from pants.util.docutil import bin_name
 from pants.util.logging import LogLevel
-from pants.util.strutil import softwrap
+from pants.util.strutil import help_text, softwrap
 
 from pants_runspec.engine import (
     create_pex,
@@ -46,18 +47,28 @@ LAUNCHER_NAME = "launcher.pex"
 PEX_ARGUMENTS = ("--venv", "--no-emit-warnings")
 
 
-class NemoRunspec(PythonToolBase):
+class NemoRunspec(PythonToolBase, GoalSubsystem):
+    """The launcher, and the goal of the same name that runs its command line."""
+
     options_scope = "nemo-runspec"
     name = "nemo-runspec"
-    help_short = "The launcher of recipes and job bundles (the library's command line)."
-    help = softwrap(
+    help_short = "Runs the launcher's command line, and says where the launcher comes from."
+    help = help_text(
         """
-        The launcher of recipes and job bundles (the library's command line).
+        Runs the command line of the launcher: the store of artifacts, promote, accept, revoke.
 
+            pants nemo-runspec -- --help
+            pants nemo-runspec -- store ls
+            pants nemo-runspec -- promote nano3-sft-model:v3 prod
+
+        All after `--` is the launcher's, which runs in the build root, so that paths are relative
+        to it; its exit code is the goal's.
+
+        The options say where the launcher comes from, for all goals that need it.
         Add the library's wheel, `nemo-runspec`, to a resolve and name that resolve in
         `install_from_resolve`; upgrade it there like any other tool. In a repository that holds the
-        library itself, `source` builds it from there. One of the two must be set: no public
-        package index has the wheel yet.
+        library itself, `source` builds it from there. One of the two must be set: no public package
+        index has the wheel yet.
         """
     )
     default_version = "nemo-runspec==0.1.0"
@@ -69,6 +80,7 @@ class NemoRunspec(PythonToolBase):
     # says what to set.
     default_lockfile_resource = ("pants_runspec", "nemo_runspec.lock")
 
+    args = ArgsListOption(example="store ls", tool_name="the launcher", passthrough=True)
     source = StrOption(
         default=None,
         advanced=True,

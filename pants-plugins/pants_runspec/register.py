@@ -20,8 +20,9 @@ from pants_runspec.artifact import (
     sweep,
     targets,
 )
+from pants_runspec.artifact import lint as artifact_lint
 from pants_runspec.engine import BY_NAME
-from pants_runspec.goals import materialize, plan, selection
+from pants_runspec.goals import command_line, materialize, plan, selection
 from pants_runspec.recipe import (
     bundle,
     dependencies,
@@ -69,6 +70,7 @@ def artifact_rules() -> Iterable[Rule | UnionRule]:
         *configs.rules(),
         *describe.rules(),
         *graph.rules(),
+        *artifact_lint.rules(),
         *inference.rules(),
         *materialize.rules(),
         *package.rules(),
@@ -82,6 +84,7 @@ def artifact_rules() -> Iterable[Rule | UnionRule]:
 def rules() -> Iterable[Rule | UnionRule]:
     return [
         *(peek_rules() if BY_NAME else ()),
+        *command_line.rules(),
         *launcher.rules(),
         *artifact_rules(),
         *bundle.rules(),

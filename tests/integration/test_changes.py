@@ -1,7 +1,9 @@
-"""`--changed-since` names exactly the recipes that an edit touches."""
+"""`--changed-since` names the recipes and artifacts that an edit touches; `peek` and `dependents`
+know them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 
 import pytest
@@ -26,6 +28,9 @@ BUILD = """\
 python_sources()
 runspec_configs(name="configs", sources=["config/**/*.yaml"])
 runspec_recipes(name="recipes", scripts=["*.py"])
+artifact(name="first", recipe=":recipes#one")
+artifact(name="second", recipe=":recipes#two", inputs=[":first"])
+artifact(name="third", recipe=":recipes#three", sweep={"name": ["x", "y"]})
 """
 
 RECIPES = ("one", "two", "three")
@@ -45,19 +50,25 @@ def changes(repository: Repository) -> Repository:
         repository.write(f"changes/helpers/{name}.py", f"{imports}NAME = 'a {name}'\n")
         defaults = "defaults: ../base\n" if shares else ""
         repository.write(f"changes/config/{name}/default.yaml", f"{defaults}name: {name}\n")
+        repository.write(f"changes/config/{name}/tiny.yaml", "name: tiny\n")
     repository.commit()
     return repository
 
 
+SINCE = ("--changed-since=HEAD", "--changed-dependents=transitive")
+
+
 def touched(repository: Repository) -> Collection[str]:
     """Return the names of the recipes that changes since the last commit touch."""
-    listed = repository.pants(
-        "--changed-since=HEAD",
-        "--changed-dependents=transitive",
-        "--filter-target-type=runspec_recipe",
-        "list",
-    )
+    listed = repository.pants(*SINCE, "--filter-target-type=runspec_recipe", "list")
     return {address.partition("#")[2] for address in listed.splitlines()}
+
+
+def touched_artifacts(repository: Repository) -> Collection[str]:
+    """Return the names of the artifacts that changes since the last commit may touch."""
+    types = "--filter-target-type=artifact,artifact_variant"
+    listed = repository.pants(*SINCE, types, "list")
+    return {address.partition(":")[2] for address in listed.splitlines()}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +95,64 @@ def test_an_edit_names_the_recipes_that_it_touches(
             file.unlink()
         else:
             file.write_text(before)
+
+
+THIRD = {"third", "third#name-x", "third#name-y"}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("changes/one.py", {"first", "second"}),
+        ("changes/two.py", {"second"}),
+        ("changes/helpers/three.py", THIRD),
+        ("changes/config/two/default.yaml", {"second"}),
+        ("changes/config/base.yaml", {"first", "second"}),
+        # By way of the recipe, which has all its configs; `plan` tells that it stays fresh.
+        ("changes/config/two/tiny.yaml", {"second"}),
+        ("changes/BUILD", {"first", "second", *THIRD} - {"third"}),
+        ("README.md", set()),
+    ],
+)
+def test_an_edit_names_the_artifacts_that_it_may_touch(
+    changes: Repository, path: str, expected: Collection[str]
+) -> None:
+    file = changes.root / path
+    before = file.read_text() if file.exists() else None
+    changes.write(path, f"{before or ''}\n# edited\n")
+    try:
+        assert touched_artifacts(changes) == expected
+    finally:
+        if before is None:
+            file.unlink()
+        else:
+            file.write_text(before)
+
+
+def test_a_plan_of_what_changed(changes: Repository) -> None:
+    file = changes.root / "changes/helpers/one.py"
+    before = file.read_text()
+    file.write_text(f"{before}X = 1\n")
+    try:
+        shown = changes.pants(*SINCE, "plan", "--format=json")
+        nodes = [each["address"] for each in json.loads(shown)["nodes"]]
+        assert nodes == ["changes:first", "changes:second"]
+    finally:
+        file.write_text(before)
+    result = changes.try_pants(*SINCE, "plan")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "no artifact targets; " in result.stderr
+
+
+def test_pants_own_goals_know_artifacts(changes: Repository) -> None:
+    (shown,) = json.loads(changes.pants("peek", "changes:second"))
+    assert (shown["target_type"], shown["recipe"]) == ("artifact", ":recipes#two")
+    assert "changes:first" in shown["dependencies"]
+    assert "changes:recipes#two" in shown["dependencies"]
+    (variant,) = json.loads(changes.pants("peek", "changes:third#name-x"))
+    assert variant["variant"] == {"name": "x"} and variant["overrides"] == ["name=x"]
+    assert changes.pants("dependents", "changes:first").splitlines() == ["changes:second"]
+    assert "changes:first" in changes.pants("dependents", "changes:recipes#one").splitlines()
 
 
 def test_a_broken_script_fails_nothing_but_lint_and_its_own_goals(changes: Repository) -> None:

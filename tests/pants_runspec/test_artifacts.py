@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Optional, Union
 
 import pytest
+from pants.core.goals.lint import LintResult
 from pants.engine.fs import Digest, DigestContents
 from pants.engine.internals.graph import ResolveError
 from pants.engine.internals.scheduler import ExecutionError
@@ -16,6 +17,7 @@ from pants.testutil.rule_runner import QueryRule, RuleRunner
 
 from pants_runspec.artifact.describe import ArtifactDescription, ArtifactRequest
 from pants_runspec.artifact.graph import PlanFolder, PlanRequest, find_cycle
+from pants_runspec.artifact.lint import ArtifactLintRequest
 from pants_runspec.artifact.sweep import SweepError, short_keys
 from pants_runspec.artifact.targets import AllArtifacts
 from pants_runspec.recipe.fingerprint import Fingerprint, FingerprintRequest
@@ -37,6 +39,7 @@ RULES = (
     QueryRule(ArtifactDescription, (ArtifactRequest,)),
     QueryRule(DigestContents, (Digest,)),
     QueryRule(Fingerprint, (FingerprintRequest,)),
+    QueryRule(LintResult, (ArtifactLintRequest.Batch,)),
     QueryRule(PlanFolder, (PlanRequest,)),
 )
 
@@ -93,6 +96,17 @@ def problem(runner: RuleRunner, *roots: str) -> str:
     with pytest.raises(ExecutionError) as caught:
         make_plan(runner, *roots)
     return str(only_error(caught.value))
+
+
+def lint(runner: RuleRunner) -> tuple[int, list[str]]:
+    """Return the exit code and the lines of `lint` of all artifacts."""
+    targets = runner.request(AllTargets, [])
+    elements = tuple(
+        ArtifactFieldSet.create(each) for each in targets if ArtifactFieldSet.is_applicable(each)
+    )
+    batch = ArtifactLintRequest.Batch("", elements, partition_metadata=None)
+    result = runner.request(LintResult, [batch])
+    return result.exit_code, result.stdout.splitlines()
 
 
 def inputs(runner: RuleRunner, spec: str) -> list[tuple[Optional[str], str, Optional[str]]]:
@@ -254,7 +268,10 @@ REFERENCES: Mapping[str, tuple[str, list[tuple[Optional[str], str, Optional[str]
     "no target of that name": ("run: {d: away:latest}", [("d", "away:latest", None)]),
     "an image is none": ("run: {d: 'nvcr.io/nvidia/nemo:latest'}", []),
     "a redis is none": ("run: {d: 'redis:7'}", []),
-    "known at run time": ("run: {d: '${oc.env:DATA}'}\nx: ${art:d}", []),
+    "an interpolation": (
+        "run: {d: '${data.name}:latest'}\ndata: {name: p-data}\nx: ${art:d}",
+        [("d", "p-data:latest", "src/p:data")],
+    ),
     "two keys": (
         "run: {a: p-data:latest, b: p-data:latest}",
         [("a", "p-data:latest", "src/p:data"), ("b", "p-data:latest", "src/p:data")],
@@ -289,6 +306,27 @@ artifact(name="m", recipe=":train", overrides={overrides})
 """
     found = inputs(runner_with(with_build(build)), "src/p:m")
     assert [each[: len(expected[0])] for each in found] == expected
+
+
+def test_sound_artifacts_have_nothing_to_lint() -> None:
+    assert lint(runner_with()) == (0, [])
+    assert lint(runner_with(with_build(SWEEP))) == (0, [])
+
+
+@pytest.mark.parametrize("text", ["${oc.env:DATA}", "${gone}:latest", "${.other}"])
+def test_what_the_job_alone_knows_is_no_input(text: str) -> None:
+    config = f"run: {{d: '{text}', other: p-data:latest}}\nx: ${{art:d}}\n"
+    runner = runner_with({**TREE, "src/p/config/train/default.yaml": config})
+    assert problem(runner, "src/p:model") == (
+        f"src/p:model: run.d: which artifact {text!r} names is known in the job alone; write its "
+        "name, as in name:latest, in the config or in `overrides`"
+    )
+    build = """\
+artifact(name="data", recipe=":prepare")
+artifact(name="model", recipe=":train", overrides=["run.d=p-data:v3"])
+"""
+    runner.write_files({"src/p/BUILD": RECIPES + build})
+    assert inputs(runner, "src/p:model")[0] == ("d", "p-data:v3", None)
 
 
 SWEEP = """\
@@ -431,6 +469,17 @@ BROKEN: Mapping[str, tuple[str, str]] = {
         'artifact(name="x", recipe=":train", artifact_name="a/v3")',
         "the `artifact_name` field is 'a/v3'",
     ),
+    "override key": (
+        'artifact(name="x", recipe=":train", overrides=["trian.lr=1"])',
+        "src/p:x: the `overrides` field has 'trian.lr=1': the config has no key 'trian'; did you "
+        "mean 'train'? `+trian.lr=1` adds it",
+    ),
+    "override key of a sweep": (
+        'artifact(name="y", recipe=":train", sweep={"train.lrr": ["1"]})\n'
+        'artifact(name="x", recipe=":train", inputs=[":y"])',
+        "src/p:y#lrr-1: the `overrides` field has 'train.lrr=1': 'train' of the config has no key "
+        "'lrr'; did you mean 'lr'?",
+    ),
     "override": (
         'artifact(name="x", recipe=":train", overrides=["train.lr"])',
         "the `overrides` field has 'train.lr'; write key=value, as in train.lr=1e-4",
@@ -473,6 +522,9 @@ def test_a_broken_target_fails_its_plan_alone(kind: str) -> None:
     build, said = BROKEN[kind]
     runner = runner_with(with_build(f"{build}\n"))
     assert said in problem(runner, "src/p:x")
+    exit_code, lines = lint(runner)
+    assert exit_code == 1
+    assert any(said in line for line in lines), lines
     # Neither `list ::` nor `dependents` cares.
     targets = runner.request(AllTargets, [])
     for target in targets:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from nemo_runspec.config import load_config
-from nemo_runspec.exceptions import ConfigError
+from nemo_runspec.config.overrides import apply_dotlist_overrides
+from nemo_runspec.exceptions import ConfigError, OverrideError
 from pants_runspec.config.check import check_recipe
 from pants_runspec.config.compose import Composer
 from pants_runspec.config.interpolation import (
@@ -20,6 +21,7 @@ from pants_runspec.config.interpolation import (
     nested,
     parse_interpolations,
 )
+from pants_runspec.config.overrides import unknown_key
 from pants_runspec.config.yaml_tree import ListNode, MapNode, Node, nodes
 
 TOKENS = [
@@ -264,3 +266,31 @@ def test_reading(text: str, tmp_path: Path) -> None:
         assert [finding.is_error for finding in findings] == [True]
     else:
         assert plain(Composer(files).compose("a.yaml").tree) == OmegaConf.to_container(config)
+
+
+NAMES = st.sampled_from(["train", "trian", "steps", "Steps", "lr", "lrr", "_target_", "run", "b1"])
+CONFIGS = st.recursive(
+    st.sampled_from([1, "text", None, "???"]),
+    lambda below: st.dictionaries(NAMES, below, max_size=4) | st.lists(below, max_size=2),
+    max_leaves=12,
+)
+PATHS = st.lists(NAMES | st.sampled_from(["0", "7"]), min_size=1, max_size=3)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.dictionaries(NAMES, CONFIGS, max_size=4), PATHS, st.booleans())
+def test_an_unknown_key_is_what_the_library_refuses(
+    config: Any, path: list[str], adds: bool
+) -> None:
+    override = f"{'+' if adds else ''}{'.'.join(path)}=1"
+    try:
+        apply_dotlist_overrides(OmegaConf.create(config), [override])
+        refusal = ""
+    except OverrideError as error:
+        refusal = str(error)
+    problem = unknown_key(config, override)
+    if problem is not None:
+        assert " has no key " in refusal
+    elif " has no key " in refusal and "no mapping" not in refusal:
+        # What lies below a list is left to the library, and what it fills itself.
+        assert path[0] == "run" or set(path) & {"0", "7"}

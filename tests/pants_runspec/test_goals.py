@@ -8,11 +8,13 @@ it to. The real one is tested with the whole program.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
+from pants.base.specs import AddressLiteralSpec, RawSpecs, Specs
 from pants.core.goals.package import BuiltPackage
 from pants.core.goals.run import RunRequest
 from pants.engine.fs import Digest, DigestContents
@@ -25,8 +27,10 @@ from pants.testutil.rule_runner import (
     mock_console,
 )
 
+from pants_runspec.goals.command_line import NemoRunspecGoal
 from pants_runspec.goals.materialize import MaterializeGoal
 from pants_runspec.goals.plan import PlanGoal
+from pants_runspec.goals.selection import Selection, SelectionRequest
 from pants_runspec.target_types import ArtifactFieldSet, RecipeFieldSet
 from tests.pants_runspec.harness import (
     address_of,
@@ -48,6 +52,7 @@ OPTIONS = [
 # It writes what it sees to said/N.json in its working folder, and does what answers.json says.
 LAUNCHER = """\
 import json
+import shlex
 import os
 import sys
 from pathlib import Path
@@ -77,7 +82,8 @@ def main():
         "files": files(arguments),
     }
     (said / f"{number}.json").write_text(json.dumps(seen))
-    answer = json.loads(Path("answers.json").read_text())[arguments[0]]
+    command = "dry_run" if "--dry-run" in arguments else arguments[0]
+    answer = json.loads(Path("answers.json").read_text())[command]
     for option in arguments:
         if option.startswith("--output="):
             for name, text in answer.get("output", {}).items():
@@ -117,6 +123,7 @@ def shared_runner() -> RuleRunner:
             QueryRule(BuiltPackage, (ArtifactFieldSet,)),
             QueryRule(DigestContents, (Digest,)),
             QueryRule(RunRequest, (RecipeFieldSet,)),
+            QueryRule(Selection, (SelectionRequest,)),
         ],
     )
 
@@ -229,6 +236,12 @@ def test_arguments_mean_the_artifacts_among_their_targets(
         ("p:train", "p:train is a recipe; name what it makes: p:model"),
         ("p:configs", "p:configs is no artifact; beside it there are: p:data, p:model, "),
         ("p:unused", 'p:unused is a recipe; no artifact target has recipe="p:unused"; write one'),
+        ("p:prepare", "p:prepare is a recipe; name what it makes: p:data, p:sweep"),
+        ("p/train.py", "p/train.py is the script of p:train; name what it makes: p:model"),
+        (
+            "p/config/train/default.yaml",
+            "p/config/train/default.yaml is a file, not an artifact; there are some in p::",
+        ),
     ],
 )
 @pytest.mark.parametrize("goal", [PlanGoal, MaterializeGoal])
@@ -242,25 +255,50 @@ def test_a_recipe_is_no_artifact(
 
 
 @pytest.mark.parametrize("goal", [PlanGoal, MaterializeGoal])
-def test_no_artifacts_are_named(runner: RuleRunner, goal: Any) -> None:
-    result = run_goal(runner, goal, "src::")
+@pytest.mark.parametrize(("argument", "where"), [("src::", " in src::"), ("src", " in src")])
+def test_no_artifacts_are_named(runner: RuleRunner, goal: Any, argument: str, where: str) -> None:
+    result = run_goal(runner, goal, argument)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.startswith("no artifact targets are named; name some")
+    assert result.stderr == f"no artifact targets{where}; there are some in p::\n"
     assert said(runner) == []
 
 
+def test_nothing_is_named(runner: RuleRunner) -> None:
+    result = run_goal(runner, PlanGoal)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "no artifact targets; there are some in p::\n"
+
+
+def test_changes_mean_the_artifacts_among_them(runner: RuleRunner) -> None:
+    """As `--changed-since` hands them over: addresses of whatever changed."""
+
+    def select(*changed: str) -> Selection:
+        included = RawSpecs.create(
+            [AddressLiteralSpec(*each.partition(":")[::2]) for each in changed],
+            description_of_origin="a test",
+            from_change_detection=True,
+        )
+        specs = Specs(included, RawSpecs(description_of_origin="a test"))
+        return runner.request(Selection, [SelectionRequest(specs)])
+
+    selection = select("p:train", "p:model", "p:configs")
+    assert (selection.roots, selection.written) == (("p:model",), "p:model")
+    assert select("p:train").nothing == "no artifact targets; there are some in p::"
+
+
 def test_nothing_to_do(runner: RuleRunner) -> None:
-    answers(runner, plan=planned({"p:data": "gone", "p:model": "fresh"}))
+    answers(runner, dry_run=planned({"p:data": "gone", "p:model": "fresh"}))
     result = run_goal(runner, MaterializeGoal, "p:model")
     assert (result.exit_code, result.stdout) == (0, "nothing to do: all 2 artifacts are fresh\n")
     (call,) = said(runner)
-    assert call["arguments"][2:] == ["--format=json"]
+    assert call["arguments"][0] == "materialize"
+    assert call["arguments"][2:] == ["--dry-run"]
 
 
 def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
     answers(
         runner,
-        plan=planned({"p:data": "fresh", "p:model": "stale"}, "p:train"),
+        dry_run=planned({"p:data": "fresh", "p:model": "stale"}, "p:train"),
         materialize={"exit": 3},
     )
     result = run_goal(
@@ -275,7 +313,6 @@ def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
     )
     assert result.exit_code == 3
     plan, call = said(runner)
-    assert plan["arguments"][2:] == ["--format=json", "--profile=prod", "--force"]
     command, folder, bundles, *options = call["arguments"]
     assert command == "materialize" and folder.endswith("/plan")
     assert bundles.startswith("--bundles=/") and bundles.endswith("/bundles")
@@ -286,6 +323,8 @@ def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
         "--detach",
         "--max-gpu-hours=2.5",
     ]
+    assert plan["arguments"][0] == "materialize"
+    assert plan["arguments"][2:] == ["--dry-run", *options]
     assert call["cwd"] == runner.build_root
     assert call["command"].endswith(
         " materialize --profile=prod --force --keep-going --detach --max-gpu-hours=2.5 p:model"
@@ -302,14 +341,14 @@ def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
 
 
 def test_what_is_blocked_is_the_launchers_to_tell(runner: RuleRunner) -> None:
-    answers(runner, plan=planned({"p:model": "blocked"}), materialize={"exit": 2})
+    answers(runner, dry_run=planned({"p:model": "blocked"}), materialize={"exit": 2})
     assert run_goal(runner, MaterializeGoal, "p:model").exit_code == 2
     _, call = said(runner)
     assert json.loads(call["files"]["index.json"]) == {}
 
 
-def test_without_a_plan_nothing_is_materialized(runner: RuleRunner) -> None:
-    answers(runner, plan={"stderr": "error: no store\n", "exit": 2})
+def test_what_is_refused_is_not_packaged(runner: RuleRunner) -> None:
+    answers(runner, dry_run={"stderr": "error: no store\n", "exit": 2})
     result = run_goal(runner, MaterializeGoal, "p:model")
     assert (result.exit_code, result.stderr) == (2, "error: no store\n")
     assert len(said(runner)) == 1
@@ -405,3 +444,27 @@ def test_a_run_that_needs_no_artifact_of_a_target(runner: RuleRunner, arguments:
 def test_a_run_without_a_store_goes_on(runner: RuleRunner) -> None:
     answers(runner, plan={"exit": 2, "stderr": "error: no store\n"})
     assert paths_of(runner, run_request(runner, "")) == set()
+
+
+def test_the_command_line_of_the_launcher(runner: RuleRunner) -> None:
+    answers(runner, store={"exit": 3})
+    arguments = ["store", "ls", "a b", "--format=json", "it's"]
+    # What follows `--` reaches the option in this form.
+    passed = f"--nemo-runspec-args={shlex.join(arguments)}"
+    result = run_goal(runner, NemoRunspecGoal, options=[passed])
+    assert result.exit_code == 3
+    (call,) = said(runner)
+    assert call["arguments"] == arguments
+    assert call["cwd"] == runner.build_root
+    assert call["variable"] == "é"
+    assert call["command"].endswith(f" nemo-runspec -- {shlex.join(arguments)}")
+
+
+def test_the_command_line_takes_no_targets(runner: RuleRunner) -> None:
+    result = run_goal(runner, NemoRunspecGoal, "p:model")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: nemo-runspec takes no targets; write its command after `--`, as in "
+        "nemo-runspec -- store ls\n"
+    )
+    assert said(runner) == []

@@ -11,7 +11,12 @@ from pants.engine.unions import UnionRule
 
 from pants_runspec.artifact.answer import read_answer
 from pants_runspec.artifact.bundles import BundlesRequest, assemble_bundles
-from pants_runspec.artifact.configs import ChainRequest, read_chain, with_overrides
+from pants_runspec.artifact.configs import (
+    ChainRequest,
+    artifact_references,
+    read_chain,
+    with_overrides,
+)
 from pants_runspec.artifact.describe import ArtifactError, named_by_config
 from pants_runspec.artifact.graph import PlanRequest, make_plan_folder
 from pants_runspec.artifact.targets import AllArtifacts
@@ -19,7 +24,6 @@ from pants_runspec.engine import add_prefix, implicitly, merge_digests, rule
 from pants_runspec.launcher import LauncherCall, call_launcher
 from pants_runspec.recipe.spec import Recipe
 from runspec.arguments import Arguments
-from runspec.references import find_artifact_references
 
 _PLAN = "plan"
 BUNDLES_FOLDER = "bundles"
@@ -63,8 +67,10 @@ async def find_inputs(request: InputsRequest, everything: AllArtifacts) -> Input
             config or recipe.spec.config.default, recipe.config_dir, in_build_root=bool(config)
         )
     )
-    references = find_artifact_references(with_overrides(chain.config, arguments.dotlist))
-    inputs, problem = named_by_config(references, everything)
+    references = artifact_references(with_overrides(chain.config, arguments.dotlist))
+    # What the job alone knows, such as `${oc.env:DATA}`, it looks up in the store itself.
+    known = {key: text for key, text in references.items() if "${" not in text}
+    inputs, problem = named_by_config(known, everything)
     if problem is not None:
         raise ArtifactError(f"{recipe.address}: {problem}")
     roots = tuple(sorted({each.artifact for each in inputs if each.artifact is not None}))

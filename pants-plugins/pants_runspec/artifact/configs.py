@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os.path
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
 from pants_runspec.config.compose import Composer, defaults_of
+from pants_runspec.config.overrides import override_path, unknown_key
 from pants_runspec.config.yaml_tree import plain, read_value
 from pants_runspec.engine import (
     get_digest_contents,
@@ -27,6 +29,8 @@ from pants_runspec.recipe.dependencies import config_globs
 from runspec.references import find_artifact_references
 
 SUFFIXES = (".yaml", ".yml")
+
+_CONFIG_VALUE = re.compile(r"\$\{(?P<path>[A-Za-z_][A-Za-z0-9_.-]*)\}")
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ def with_overrides(config: Mapping[Any, Any], overrides: Iterable[str]) -> dict[
     """
     changed = dict(config)
     for override in overrides:
-        key, separator, value = override.lstrip("+").partition("=")
-        *parents, last = key.replace("[", ".").replace("]", "").split(".")
+        _, separator, value = override.partition("=")
+        *parents, last = override_path(override)
         if not separator:
             continue
         node: Any = changed
@@ -109,6 +113,36 @@ def with_overrides(config: Mapping[Any, Any], overrides: Iterable[str]) -> dict[
             is_laid_over = isinstance(new, dict) and isinstance(old, Mapping)
             node[last] = {**old, **new} if is_laid_over else new  # type: ignore[dict-item]
     return changed
+
+
+def override_problem(config: Mapping[Any, Any], overrides: Iterable[str]) -> str | None:
+    """Return what is wrong with the keys of some overrides of a config, None if nothing is."""
+    for override in overrides:
+        problem = unknown_key(config, override)
+        if problem is not None:
+            return f"{override!r}: {problem} `+{override}` adds it"
+        config = with_overrides(config, (override,))
+    return None
+
+
+def artifact_references(config: Mapping[Any, Any]) -> dict[str, str]:
+    """Return the artifacts that the `run` section of a composed config names, by key.
+
+    `${name}` in one is replaced by what the config has there; what only the job knows, such as
+    `${oc.env:DATA}`, stays.
+    """
+    return {
+        key: _CONFIG_VALUE.sub(lambda match: _value_of(config, match), text)
+        for key, text in find_artifact_references(config).items()
+    }
+
+
+def _value_of(config: Mapping[Any, Any], match: re.Match[str]) -> str:
+    node: Any = config
+    for part in match["path"].split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    is_plain = isinstance(node, (str, int)) and not isinstance(node, bool)
+    return str(node) if is_plain and "${" not in str(node) else match[0]
 
 
 @rule(desc="Read the config of an artifact", level=LogLevel.DEBUG)
@@ -152,7 +186,7 @@ async def read_chain(request: ChainRequest) -> Chain:
         tuple((each, contents[each]) for each in composition.chain),
         None,
         config,
-        tuple(find_artifact_references(config).items()),
+        tuple(artifact_references(config).items()),
     )
 
 

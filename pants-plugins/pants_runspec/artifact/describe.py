@@ -16,7 +16,13 @@ from pants.engine.rules import Rule, collect_rules
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
-from pants_runspec.artifact.configs import ChainRequest, read_chain, with_overrides
+from pants_runspec.artifact.configs import (
+    ChainRequest,
+    artifact_references,
+    override_problem,
+    read_chain,
+    with_overrides,
+)
 from pants_runspec.artifact.targets import AllArtifacts
 from pants_runspec.engine import rule
 from pants_runspec.recipe.spec import (
@@ -30,7 +36,7 @@ from pants_runspec.recipe.spec import (
 from pants_runspec.target_types import ArtifactFieldSet
 from runspec.errors import one_line
 from runspec.plan import PlanInput
-from runspec.references import REFERENCE, find_artifact_references, is_artifact_name
+from runspec.references import REFERENCE, is_artifact_name
 
 # An entry of `inputs` that is no address: it says a version.
 _VERSIONED = re.compile(r"[^:]+:(?:latest|v?[0-9]+)")
@@ -130,6 +136,19 @@ def find_recipe(field_set: ArtifactFieldSet, everything: AllArtifacts) -> str:
     raise _Problem(f"the `{field}` field names {written!r}, {what}; {hint}")
 
 
+def made_by(recipe: str, everything: AllArtifacts) -> tuple[str, ...]:
+    """Return the targets whose artifacts a recipe makes, sorted; for a sweep its own target."""
+    found: set[str] = set()
+    for field_set in everything.artifacts.values():
+        try:
+            is_maker = find_recipe(field_set, everything) == recipe
+        except _Problem:
+            continue
+        if is_maker:
+            found.add(field_set.address.maybe_convert_to_target_generator().spec)
+    return tuple(sorted(found))
+
+
 def ambiguous(reference: str, found: Iterable[str]) -> str:
     """Say that an artifact's name belongs to several targets."""
     return (
@@ -142,12 +161,14 @@ def named(reference: str, key: str | None, everything: AllArtifacts) -> tuple[Pl
     """Return the inputs that a reference of a config, or one with a version, means.
 
     Raises:
-        _Problem: it can mean several targets.
+        _Problem: it can mean several targets, or only the job knows what it means.
     """
     match = REFERENCE.fullmatch(reference)
     if match is None:
-        # Such as `${oc.env:DATA}`: known at run time only.
-        return ()
+        raise _Problem(
+            f"which artifact {reference!r} names is known in the job alone; write its name, as in "
+            "name:latest, in the config or in `overrides`"
+        )
     name, version = match["name"], match["version"] or match["alias"] or "latest"
     if version != "latest":
         version = f"v{version}" if version.isdecimal() else version
@@ -302,11 +323,13 @@ async def describe_artifact(
         text = one_line(f"{address}: {what}: {chain.problem}")
         return ArtifactDescription(address, name, recipe, inputs=inputs, problem=text)
     references = dict(chain.references)
-    if field_set.overrides.value:
-        references = find_artifact_references(
-            with_overrides(chain.config, field_set.overrides.value)
-        )
+    overrides = field_set.overrides.value or ()
+    if overrides:
+        references = artifact_references(with_overrides(chain.config, overrides))
     inferred, wrong = named_by_config(references, everything)
+    unknown = override_problem(chain.config, overrides)
+    if unknown is not None:
+        wrong = f"the `{field_set.overrides.alias}` field has {unknown}"
     problem = None if wrong is None else one_line(f"{address}: {wrong}")
     inputs = merged(inputs, inferred)
     if any(each.artifact == address for each in inputs):

@@ -7,7 +7,7 @@ opens.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pants.engine.fs import (
@@ -132,19 +132,26 @@ def find_cycle(above: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return ()
 
 
-def check(found: Mapping[str, ArtifactDescription], everything: AllArtifacts) -> None:
-    """Raise ArtifactError for the first thing that is wrong with the artifacts of a plan."""
+def problems(
+    found: Mapping[str, ArtifactDescription], everything: AllArtifacts
+) -> Iterator[ArtifactError]:
+    """Yield all that is wrong with some artifacts, as far as they are described."""
     for artifact in found.values():
         if artifact.problem is not None:
-            raise ArtifactError(artifact.problem)
+            yield ArtifactError(artifact.problem)
     for artifact in found.values():
         # Names belong to the store, so another target's counts wherever it is.
         same = everything.by_name[artifact.name]
         if len(same) > 1:
-            raise DuplicateArtifactNameError(artifact.name, same)
-    cycle = find_cycle({address: each.above for address, each in found.items()})
+            yield DuplicateArtifactNameError(artifact.name, same)
+    cycle = find_cycle(
+        {
+            address: tuple(above for above in each.above if above in found)
+            for address, each in found.items()
+        }
+    )
     if cycle:
-        raise ArtifactCycleError(cycle)
+        yield ArtifactCycleError(cycle)
 
 
 class _Tables:
@@ -238,7 +245,8 @@ async def make_plan_folder(request: PlanRequest, everything: AllArtifacts) -> Pl
         found.update((each.address, each) for each in described)
         above = (address for each in described for address in each.above)
         wanted = tuple(dict.fromkeys(address for address in above if address not in found))
-    check(found, everything)
+    for problem in problems(found, everything):
+        raise problem
 
     addresses = sorted({each.recipe for each in found.values() if each.recipe is not None})
     recipes = await concurrently(

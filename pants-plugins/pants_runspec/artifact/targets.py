@@ -38,17 +38,6 @@ class AllArtifacts:
     by_name: Mapping[str, tuple[str, ...]] = field(compare=False)
     groups: Mapping[str, tuple[str, ...]] = field(compare=False)
 
-    def made_by(self, recipe: str) -> tuple[str, ...]:
-        """Return the artifacts that a recipe makes, going by what their targets say, sorted."""
-        target = self.recipes[recipe].address
-        names = {recipe, f":{target.target_name}"} if target.generated_name is None else {recipe}
-        return tuple(
-            address
-            for address, each in sorted(self.artifacts.items())
-            if each.recipe.value in names
-            and (each.recipe.value == recipe or each.address.spec_path == target.spec_path)
-        )
-
 
 @rule(desc="Find all artifact targets", level=LogLevel.DEBUG)
 async def find_all_artifacts(all_targets: AllTargets) -> AllArtifacts:

@@ -20,7 +20,7 @@ from pants_runspec.artifact.answer import read_answer
 from pants_runspec.artifact.bundles import BundlesRequest, assemble_bundles
 from pants_runspec.artifact.graph import PlanRequest, make_plan_folder
 from pants_runspec.engine import add_prefix, implicitly, merge_digests, run_interactive_process
-from pants_runspec.goals.plan import NOTHING_NAMED, PLAN_FOLDER, profile_argument
+from pants_runspec.goals.plan import PLAN_FOLDER, profile_argument
 from pants_runspec.goals.selection import SelectionRequest, select_artifacts
 from pants_runspec.launcher import (
     LAUNCHER_FOLDER,
@@ -101,7 +101,7 @@ async def materialize_goal(
 ) -> MaterializeGoal:
     selection = await select_artifacts(SelectionRequest(specs), **implicitly())
     if not selection.roots:
-        console.print_stderr(NOTHING_NAMED)
+        console.print_stderr(selection.nothing)
         return MaterializeGoal(exit_code=0)
     options = options_of(materialize)
     command = " ".join((materialize.name, *options, selection.written))
@@ -110,11 +110,11 @@ async def materialize_goal(
     planned = await call_launcher(
         LauncherCall(
             arguments=(
-                "plan",
+                materialize.name,
                 f"{{chroot}}/{PLAN_FOLDER}",
-                "--format=json",
-                *profile_argument(materialize.profile),
-                *(("--force",) if materialize.force else ()),
+                # What would be refused is refused now, before any bundle is made.
+                "--dry-run",
+                *options,
             ),
             files=plan,
             command=command,

@@ -25,8 +25,6 @@ from pants_runspec.launcher import LauncherCall, call_launcher
 
 PLAN_FOLDER = "plan"
 
-NOTHING_NAMED = "no artifact targets are named; name some, as in src/recipes/nano3::"
-
 
 class PlanFormat(enum.Enum):
     table = "table"
@@ -103,7 +101,7 @@ async def plan_goal(
 ) -> PlanGoal:
     selection = await select_artifacts(SelectionRequest(specs), **implicitly())
     if not selection.roots:
-        console.print_stderr(NOTHING_NAMED)
+        console.print_stderr(selection.nothing)
         return PlanGoal(exit_code=0)
     folder = await make_plan_folder(PlanRequest(selection.roots), **implicitly())
     files = await add_prefix(AddPrefix(folder.digest, PLAN_FOLDER))

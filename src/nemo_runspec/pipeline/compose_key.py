@@ -29,7 +29,7 @@ from nemo_runspec.pipeline.key import as_json, canonical_json
 from nemo_runspec.version import VERSION
 from runspec.models import Runspec
 from runspec.plan import Plan, PlanArtifact
-from runspec.references import JOB_KEYS
+from runspec.references import JOB_KEYS, find_artifact_references
 
 OUTPUT = "<output>"
 SECRET = "<secret>"
@@ -77,7 +77,7 @@ _WHERE_PREFIXES = (
 _OUTPUT_VARIABLE = "RUNSPEC_OUTPUT_DIR"
 
 # Bumped when what is kept for the same YAMLs changes.
-_ENTRY = "composed-1"
+_ENTRY = "composed-2"
 _LEFT_OUT = ("artifacts", "run", "wandb")
 _ENV = re.compile(
     r"(?P<slashes>\\*)\$\{\s*oc\.env\s*:\s*(?P<name>[^${},\s]+?)\s*(?:,(?P<default>[^${}]*))?\}"
@@ -206,6 +206,7 @@ class Composer:
             [[path, self._digest(path)] for path in artifact.chain],
             artifact.overrides,
             artifact.key_ignores,
+            sorted(each.key for each in artifact.inputs if each.key is not None),
             spec.image,
             spec.run.workdir,
             # A variable that the recipe declares counts, even one that says who or where.
@@ -240,6 +241,7 @@ class Composer:
         if section is not None and not isinstance(section, Mapping):
             raise ConfigError(f"run of the config must be a mapping, not {section!r}")
         own = dict(section or {})
+        _check_inputs(artifact, find_artifact_references(plain))
         env = own.get("env")
         image_of: Mapping[Any, Any] = env if isinstance(env, Mapping) else {}
         run = {key: value for key, value in own.items() if key not in JOB_KEYS}
@@ -402,6 +404,17 @@ class _Environment:
         except OmegaConfBaseException:
             return match[0]
         return match[0] if value is None or "${" in str(value) else str(value)
+
+
+def _check_inputs(artifact: PlanArtifact, named: Mapping[str, str]) -> None:
+    """Refuse a config that names an artifact which the plan does not hold: it would not count."""
+    planned = {each.key for each in artifact.inputs}
+    for key, reference in named.items():
+        if key not in planned:
+            raise ConfigError(
+                f"run.{key} of the config names the artifact {reference!r}, which is no input in "
+                "the plan; write name:latest or name:v3, or make the plan anew"
+            )
 
 
 def _without_secrets(value: Any) -> Any:

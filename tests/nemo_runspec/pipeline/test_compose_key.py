@@ -15,7 +15,7 @@ from nemo_runspec.pipeline.cache import PlanCache, cache_folder
 from nemo_runspec.pipeline.compose_key import Composed, Composer
 from runspec.bundle import Fingerprints
 from runspec.models import Runspec, RunspecRun
-from runspec.plan import Plan, PlanArtifact, PlanRecipe
+from runspec.plan import Plan, PlanArtifact, PlanInput, PlanRecipe
 
 
 def compose(
@@ -72,11 +72,28 @@ train: {lr: "${run.lr}", nodes: "${run.env.nodes}", same: "${train.lr}"}
 data: ${art:data,path}/blend.json
 out: ${run.output_dir}/model
 """
-    assert config(tmp_path, text) == {
+    assert config(tmp_path, text, inputs=(PlanInput("words:latest", "data"),)) == {
         "train": {"lr": 0.5, "nodes": "${run.env.nodes}", "same": "${train.lr}"},
         "data": "${art:data,path}/blend.json",
         "out": "<output>/model",
     }
+
+
+@pytest.mark.parametrize(
+    ("reference", "overrides"),
+    [("words:latest", ()), ("${oc.env:D}", ()), ("", ("run.data=a:v1",))],
+)
+def test_an_artifact_that_the_plan_does_not_hold_is_refused(
+    tmp_path: Path, reference: str, overrides: tuple[str, ...]
+) -> None:
+    text = f"run: {{data: '{reference}'}}\nx: ${{art:data}}\n"
+    cache = PlanCache(tmp_path / "cache")
+    planned = (PlanInput("words:latest", "data"),)
+    compose(tmp_path, text, overrides=overrides, inputs=planned, cache=cache)
+    for inputs in ((), (PlanInput("words:latest", "other"),), (PlanInput("words:latest"),)):
+        with pytest.raises(ConfigError) as caught:
+            compose(tmp_path, text, overrides=overrides, inputs=inputs, cache=cache)
+        assert str(caught.value).startswith("src:model: run.data of the config names the artifact ")
 
 
 def test_overrides_count_unless_they_are_the_job_s(tmp_path: Path) -> None:
