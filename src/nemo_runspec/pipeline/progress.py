@@ -163,6 +163,7 @@ class _LiveTable:
         self._console = Console(file=out, highlight=False)
         self._rows: dict[str, dict[str, Any]] = {}
         self._live: Live | None = None
+        self._end: str | None = None
 
     def __enter__(self) -> _LiveTable:
         from rich.live import Live
@@ -174,6 +175,8 @@ class _LiveTable:
     def __exit__(self, *error: Any) -> None:
         assert self._live is not None
         self._live.__exit__(*error)
+        if self._end is not None:
+            self._console.print(self._end, markup=False, soft_wrap=True)
 
     def show(self, event: Event) -> None:
         kind, name = str(event.get("event")), event.get("name")
@@ -181,7 +184,9 @@ class _LiveTable:
             for shown, state in event.get("nodes", ()):
                 if state != "fresh":
                     self._rows[shown] = {"state": "pending", "detail": state}
-        elif kind in ("end", "note"):
+        elif kind == "end":
+            self._end = describe(event)  # below the table, which stands until it is left
+        elif kind == "note":
             self._console.print(describe(event), markup=False, soft_wrap=True)
         elif name in self._rows or kind != "fresh":
             self._rows[str(name)] = {"state": kind, "detail": _detail(event), "at": event["at"]}
@@ -191,13 +196,16 @@ class _LiveTable:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column()
+        table.add_column()
+        table.add_column(no_wrap=True, overflow="ellipsis")
         for name, row in self._rows.items():
             state = row["state"]
             detail = row["detail"]
             if state == "running":
                 detail = f"{duration(max(0.0, time.time() - row['at']))}  {detail}"
             style = _STYLES.get(state, "")
-            table.add_row(Text(name), Text(state, style=style), Text(detail, overflow="ellipsis"))
+            table.add_row(Text(name), Text(state, style=style), Text(detail))
         return table
 
 
