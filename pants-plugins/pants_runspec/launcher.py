@@ -17,14 +17,15 @@ from pants.engine.addresses import UnparsedAddressInputs
 from pants.engine.env_vars import CompleteEnvironmentVars
 from pants.engine.fs import Digest
 from pants.engine.goal import GoalSubsystem
-from pants.engine.process import Process, ProcessCacheScope
+from pants.engine.process import InteractiveProcess, Process, ProcessCacheScope
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.target import TransitiveTargetsRequest
 from pants.engine.unions import UnionRule
+from pants.option.global_options import KeepSandboxes
 from pants.option.option_types import ArgsListOption, StrOption
 from pants.util.docutil import bin_name
 from pants.util.logging import LogLevel
-from pants.util.strutil import help_text, softwrap
+from pants.util.strutil import softwrap
 
 from pants_runspec.engine import (
     create_pex,
@@ -53,7 +54,7 @@ class NemoRunspec(PythonToolBase, GoalSubsystem):
     options_scope = "nemo-runspec"
     name = "nemo-runspec"
     help_short = "Runs the launcher's command line, and says where the launcher comes from."
-    help = help_text(
+    help = softwrap(
         """
         Runs the command line of the launcher: the store of artifacts, promote, accept, revoke.
 
@@ -199,6 +200,34 @@ def launcher_environment(
         "RUNSPEC_COMMAND": f"{bin_name()} {command}",
         "RUNSPEC_LAUNCHER_PYTHON": launcher.python.path,
     }
+
+
+def in_foreground(
+    launcher: Launcher,
+    arguments: Iterable[str],
+    files: Digest,
+    *,
+    environment: Mapping[str, str],
+    command: str,
+    keep_sandboxes: KeepSandboxes,
+) -> InteractiveProcess:
+    """Return the process that runs the launcher in the build root, in sight of a person.
+
+    Args:
+        launcher: the launcher.
+        arguments: of its command line; `{chroot}` is the folder that `files` are in.
+        files: what it reads, with the launcher itself in LAUNCHER_FOLDER.
+        environment: the user's.
+        command: as for `launcher_environment`.
+        keep_sandboxes: whether the folder stays.
+    """
+    return InteractiveProcess(
+        argv=launcher_argv(launcher, arguments),
+        env=launcher_environment(environment, launcher, command),
+        input_digest=files,
+        run_in_workspace=True,
+        keep_sandboxes=keep_sandboxes,
+    )
 
 
 @rule(desc="Find the version of a Python interpreter", level=LogLevel.DEBUG)

@@ -399,7 +399,8 @@ class ArtifactInputsField(StringSequenceField):
         `load_inputs()`. What the `run` section of the config names (`data: nano3-data:latest`) is
         an input anyway, and `${art:data}` is its path: with `latest` or no version it is the
         artifact target of that name, if there is one, brought up to date first; with a version
-        (`nano3-data:v3`) or an alias (`nano3-data:prod`) it is what the store has.
+        (`nano3-data:v3`) or an alias (`nano3-data:prod`) it is what the store has. What only the
+        job knows, such as `data: ${oc.env:DATA}`, cannot be an input and is refused.
         """
     )
 
@@ -503,10 +504,10 @@ class ArtifactSweepField(DictStringToStringSequenceField):
         One artifact for each value of a config key, or each combination of values of several keys;
         values are text, as on the command line: `sweep={"train.lr": ["1e-4", "3e-4"]}`.
 
-        The target becomes a generator: `:sft` generates `:sft#lr-1e-4` and `:sft#lr-3e-4`, with
-        `sft-model` as its `artifact_name` they are called `sft-model/lr-1e-4` and
-        `sft-model/lr-3e-4`. Who names the generator, by its address in `inputs` or by
-        `sft-model:latest` in a config, means all of them.
+        The target becomes a generator: `:sft` generates `:sft#lr-1e-4` and `:sft#lr-3e-4`. With
+        `model` as its `artifact_name` they are called `model/lr-1e-4` and `model/lr-3e-4`. Who
+        names the generator, by its address in `inputs` or by `model:latest` in a config, means all
+        of them.
         """
     )
 
@@ -592,11 +593,13 @@ class Artifact(TargetGenerator):
                 overrides=["train.steps=50"],
             )
 
-        `pants plan src/recipes/nano3::` says which artifacts are stale, why, and what they cost;
-        `pants materialize src/recipes/nano3:pretrain-model` brings one up to date: it runs what is
-        stale among all it is made from, and nothing else.
-        `pants package src/recipes/nano3:pretrain-model` writes its manifest and metadata to
-        `dist/`, so that a test can read them; it never trains.
+            pants plan src/recipes/nano3::
+            pants materialize src/recipes/nano3:pretrain-model
+            pants package src/recipes/nano3:pretrain-model
+
+        The first says which artifacts are stale, why, and what they cost. The second brings one up
+        to date: it runs what is stale among all it is made from, and nothing else. The third writes
+        its manifest and metadata to `dist/`, so that a test can read them; it never trains.
 
         What it is made from stands in the config: `run: {data: nano3-pretrain-data:latest}` makes
         it depend on the artifact target of that name. It is stale when that has changed, when the

@@ -167,7 +167,7 @@ def test_the_command_line_of_the_launcher(line: Repository) -> None:
     line.pants("materialize", "line:first")
     assert "line-first" in line.pants("nemo-runspec", "--", "store", "ls", "line-*")
     line.pants("nemo-runspec", "--", "promote", "line-first:v1", "prod")
-    assert "prod" in line.pants("nemo-runspec", "--", "store", "show", "line-first")
+    assert "line-first:v1" in line.pants("nemo-runspec", "--", "store", "show", "line-first:prod")
     result = line.try_pants("nemo-runspec", "--", "promote", "line-frst:v1", "prod")
     assert result.returncode == 2
     assert result.stderr.startswith("error: no artifact 'line-frst'")

@@ -10,7 +10,6 @@ from pants.engine.console import Console
 from pants.engine.env_vars import CompleteEnvironmentVars
 from pants.engine.fs import AddPrefix
 from pants.engine.goal import Goal
-from pants.engine.process import InteractiveProcess
 from pants.engine.rules import Rule, collect_rules, goal_rule
 from pants.engine.unions import UnionRule
 from pants.option.global_options import GlobalOptions
@@ -21,8 +20,7 @@ from pants_runspec.launcher import (
     LauncherRequest,
     NemoRunspec,
     build_launcher,
-    launcher_argv,
-    launcher_environment,
+    in_foreground,
 )
 
 _EXIT_BAD_INPUT = 2
@@ -51,11 +49,12 @@ async def run_command_line(
     files = await add_prefix(AddPrefix(launcher.digest, LAUNCHER_FOLDER))
     command = f"{tool.name} -- {shlex.join(tool.args)}".rstrip()
     result = await run_interactive_process(
-        InteractiveProcess(
-            argv=launcher_argv(launcher, tool.args),
-            env=launcher_environment(environment, launcher, command),
-            input_digest=files,
-            run_in_workspace=True,
+        in_foreground(
+            launcher,
+            tool.args,
+            files,
+            environment=environment,
+            command=command,
             keep_sandboxes=global_options.keep_sandboxes,
         )
     )

@@ -9,7 +9,6 @@ from pants.engine.console import Console
 from pants.engine.env_vars import CompleteEnvironmentVars
 from pants.engine.fs import AddPrefix, MergeDigests
 from pants.engine.goal import Goal, GoalSubsystem
-from pants.engine.process import InteractiveProcess
 from pants.engine.rules import Rule, collect_rules, goal_rule
 from pants.engine.unions import UnionRule
 from pants.option.global_options import GlobalOptions
@@ -28,8 +27,7 @@ from pants_runspec.launcher import (
     LauncherRequest,
     build_launcher,
     call_launcher,
-    launcher_argv,
-    launcher_environment,
+    in_foreground,
 )
 
 BUNDLES_FOLDER = "bundles"
@@ -69,8 +67,8 @@ class MaterializeSubsystem(GoalSubsystem):
     )
     max_gpu_hours = FloatOption(
         default=None,
-        help="Start nothing that would bring the run above so many GPU-hours: "
-        "`--max-gpu-hours=64`.",
+        help="Refuse to start what took more the last time, and start nothing more once so many "
+        "are spent: `--max-gpu-hours=64`.",
     )
 
 
@@ -137,19 +135,17 @@ async def materialize_goal(
     launcher_folder = await add_prefix(AddPrefix(launcher.digest, LAUNCHER_FOLDER))
     files = await merge_digests(MergeDigests([plan, bundles_folder, launcher_folder]))
     result = await run_interactive_process(
-        InteractiveProcess(
-            argv=launcher_argv(
-                launcher,
-                (
-                    "materialize",
-                    f"{{chroot}}/{PLAN_FOLDER}",
-                    f"--bundles={{chroot}}/{BUNDLES_FOLDER}",
-                    *options,
-                ),
+        in_foreground(
+            launcher,
+            (
+                materialize.name,
+                f"{{chroot}}/{PLAN_FOLDER}",
+                f"--bundles={{chroot}}/{BUNDLES_FOLDER}",
+                *options,
             ),
-            env=launcher_environment(environment, launcher, command),
-            input_digest=files,
-            run_in_workspace=True,
+            files,
+            environment=environment,
+            command=command,
             keep_sandboxes=global_options.keep_sandboxes,
         )
     )

@@ -53,6 +53,8 @@ class PlanSubsystem(GoalSubsystem):
 
         - running: somebody is making it right now;
 
+        - gone: the store has it, its data was deleted, and nothing needs it;
+
         - blocked: it cannot run, and the reason says why.
 
         Nothing is run, written or built for this: no wheels are needed.
