@@ -195,10 +195,11 @@ class _LiveTable:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column()
-        table.add_column()
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        # What does not fit is cut off the last column, never off a name.
+        table = Table(box=None, pad_edge=False, show_header=False, expand=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for name, row in self._rows.items():
             state = row["state"]
             detail = row["detail"]

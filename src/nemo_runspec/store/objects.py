@@ -168,6 +168,7 @@ class ObjectBackend:
             asyn = optional_import("fsspec.asyn", needed_for=f"the store {self.root}")
             result: T = asyn.sync(self._fs.loop, _within, request)
         except NemoRunspecError:
+            request.close()  # it may not have begun, and Python would warn of that
             raise
         except Exception as error:
             # What a client raises is the union of what its libraries do; all of it means this.
