@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,8 +82,7 @@ def install_from_resolve(repository: Repository, wheel: Path) -> None:
         "3rdparty/python/BUILD",
         'python_requirement(name="launcher", requirements=["nemo-runspec"], resolve="tools")\n',
     )
-    for path in (repository.root / "src/nemo_runspec").rglob("*.py"):
-        path.unlink()
+    shutil.rmtree(repository.root / "src/nemo_runspec")
 
 
 def test_the_launcher_is_installed_from_a_resolve(adopter: Repository) -> None:
