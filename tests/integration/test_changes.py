@@ -4,7 +4,8 @@ know them."""
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -71,6 +72,21 @@ def touched_artifacts(repository: Repository) -> Collection[str]:
     return {address.partition(":")[2] for address in listed.splitlines()}
 
 
+@contextmanager
+def edited(changes: Repository, path: str) -> Iterator[None]:
+    """A line more in a file, which is made where there is none, until the context ends."""
+    file = changes.root / path
+    before = file.read_text() if file.exists() else None
+    changes.write(path, f"{before or ''}\n# edited\n")
+    try:
+        yield
+    finally:
+        if before is None:
+            file.unlink()
+        else:
+            file.write_text(before)
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
@@ -85,16 +101,8 @@ def touched_artifacts(repository: Repository) -> Collection[str]:
 def test_an_edit_names_the_recipes_that_it_touches(
     changes: Repository, path: str, expected: Collection[str]
 ) -> None:
-    file = changes.root / path
-    before = file.read_text() if file.exists() else None
-    changes.write(path, f"{before or ''}\n# edited\n")
-    try:
+    with edited(changes, path):
         assert touched(changes) == expected
-    finally:
-        if before is None:
-            file.unlink()
-        else:
-            file.write_text(before)
 
 
 THIRD = {"third", "third#name-x", "third#name-y"}
@@ -117,16 +125,8 @@ THIRD = {"third", "third#name-x", "third#name-y"}
 def test_an_edit_names_the_artifacts_that_it_may_touch(
     changes: Repository, path: str, expected: Collection[str]
 ) -> None:
-    file = changes.root / path
-    before = file.read_text() if file.exists() else None
-    changes.write(path, f"{before or ''}\n# edited\n")
-    try:
+    with edited(changes, path):
         assert touched_artifacts(changes) == expected
-    finally:
-        if before is None:
-            file.unlink()
-        else:
-            file.write_text(before)
 
 
 def test_a_plan_of_what_changed(changes: Repository) -> None:

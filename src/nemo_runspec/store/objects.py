@@ -123,7 +123,8 @@ class ObjectBackend:
         return True
 
     async def _can_swap(self, path: str) -> bool:
-        return False
+        _, tag = await self._get_tagged(path)
+        return await self._put_if(path, b"3", tag) and not await self._put_if(path, b"4", tag)
 
     async def _list(self, at: str, prefix: str) -> list[dict[str, Any]]:
         """What is in a folder; may hold more than what begins so."""
@@ -329,10 +330,6 @@ class S3Backend(ObjectBackend):
             raise
         return True
 
-    async def _can_swap(self, path: str) -> bool:
-        _, tag = await self._get_tagged(path)
-        return await self._put_if(path, b"3", tag) and not await self._put_if(path, b"4", tag)
-
     async def _list(self, at: str, prefix: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self._fs._lsdir(at, refresh=True, prefix=prefix)
         return found
@@ -399,10 +396,6 @@ class GcsBackend(ObjectBackend):
                 return False
             raise
         return True
-
-    async def _can_swap(self, path: str) -> bool:
-        _, tag = await self._get_tagged(path)
-        return await self._put_if(path, b"3", tag) and not await self._put_if(path, b"4", tag)
 
     async def _list(self, at: str, prefix: str) -> list[dict[str, Any]]:
         items, folders = await self._fs._do_list_objects(at, prefix=prefix)

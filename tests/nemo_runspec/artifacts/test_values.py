@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -149,21 +147,3 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SerializerError, match="cannot be written"):
         save_value("a", 1, folder=tmp_path / "file")
     assert open_store(".runspec/artifacts").names() == []
-
-
-def test_importing_brings_no_library() -> None:
-    code = (
-        "import sys, nemo_runspec.artifacts\n"
-        "from nemo_runspec.artifacts import save_value, load_value, Artifact\n"
-        "print(*{'numpy', 'pandas', 'torch', 's3fs', 'wandb', 'pyarrow'} & set(sys.modules))"
-    )
-    path = ":".join(entry for entry in sys.path if entry)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-        env={"PYTHONPATH": path},
-    )
-    assert done.stdout.strip() == ""
