@@ -1,14 +1,13 @@
-"""`[nemo-runspec]`: the launcher, the command line that runs job bundles, as a Pants tool of its
-own."""
+"""The launcher, the command line that runs job bundles: built, asked, and started in the
+foreground."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pants.backend.python.subsystems.python_tool_base import PythonToolBase
 from pants.backend.python.subsystems.setup import PythonSetup
-from pants.backend.python.target_types import EntryPoint, PexLayout, PythonResolveField
+from pants.backend.python.target_types import PexLayout, PythonResolveField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import CompletePlatforms, PexRequest
 from pants.backend.python.util_rules.python_sources import PythonSourceFilesRequest
@@ -16,16 +15,13 @@ from pants.base.build_root import BuildRoot
 from pants.engine.addresses import UnparsedAddressInputs
 from pants.engine.env_vars import CompleteEnvironmentVars
 from pants.engine.fs import Digest
-from pants.engine.goal import GoalSubsystem
 from pants.engine.process import InteractiveProcess, Process, ProcessCacheScope
 from pants.engine.rules import Rule, collect_rules
 from pants.engine.target import TransitiveTargetsRequest
 from pants.engine.unions import UnionRule
 from pants.option.global_options import KeepSandboxes
-from pants.option.option_types import ArgsListOption, StrOption
 from pants.util.docutil import bin_name
 from pants.util.logging import LogLevel
-from pants.util.strutil import softwrap
 
 from pants_runspec.engine import (
     create_pex,
@@ -39,6 +35,12 @@ from pants_runspec.engine import (
     strip_python_sources,
     transitive_targets,
 )
+from pants_runspec.launcher_tools import (
+    LauncherTool,
+    NemoRunspec,
+    NemoRunspecSlurm,
+    NoLauncherError,
+)
 from pants_runspec.recipe.locked_pex import LockedPexRequest, build_locked_pex
 from pants_runspec.recipe.requirements import requirement_strings
 
@@ -46,63 +48,6 @@ LAUNCHER_NAME = "launcher.pex"
 
 # `--venv` makes the launcher start in a tenth of the time from its second start on.
 PEX_ARGUMENTS = ("--venv", "--no-emit-warnings")
-
-
-class NemoRunspec(PythonToolBase, GoalSubsystem):
-    """The launcher, and the goal of the same name that runs its command line."""
-
-    options_scope = "nemo-runspec"
-    name = "nemo-runspec"
-    help_short = "Runs the launcher's command line, and says where the launcher comes from."
-    help = softwrap(
-        """
-        Runs the command line of the launcher: the store of artifacts, promote, accept, revoke.
-
-            pants nemo-runspec -- --help
-            pants nemo-runspec -- store ls
-            pants nemo-runspec -- promote nano3-sft-model:v3 prod
-
-        All after `--` is the launcher's, which runs in the build root, so that paths are relative
-        to it; its exit code is the goal's.
-
-        The options say where the launcher comes from, for all goals that need it.
-        Add the library's wheel, `nemo-runspec`, to a resolve and name that resolve in
-        `install_from_resolve`; upgrade it there like any other tool. In a repository that holds the
-        library itself, `source` builds it from there. One of the two must be set: no public package
-        index has the wheel yet.
-        """
-    )
-    default_version = "nemo-runspec==0.1.0"
-    default_main = EntryPoint("nemo_runspec.cli", "main")
-    default_requirements = ["nemo-runspec>=0.1,<0.2"]
-    default_interpreter_constraints = ["CPython>=3.10,<3.14"]
-    register_interpreter_constraints = True
-    # Pants asks every tool for one. It comes with the first release; until then `NoLauncherError`
-    # says what to set.
-    default_lockfile_resource = ("pants_runspec", "nemo_runspec.lock")
-
-    args = ArgsListOption(example="store ls", tool_name="the launcher", passthrough=True)
-    source = StrOption(
-        default=None,
-        advanced=True,
-        help=softwrap(
-            """
-            Address of the target that holds the library's command line, where it is built from
-            source: `src/nemo_runspec/cli.py`. Unset, `install_from_resolve` counts.
-            """
-        ),
-    )
-
-
-class NoLauncherError(Exception):
-    """Nothing says where the launcher comes from."""
-
-    def __init__(self, tool: NemoRunspec) -> None:
-        super().__init__(
-            f"`[{tool.options_scope}].install_from_resolve` is not set, and no package index has "
-            f"{tool.default_version} yet; add its wheel to a resolve and name that resolve there, "
-            f"or set `[{tool.options_scope}].source` to the library's target"
-        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +67,9 @@ class PythonVersion:
 
 @dataclass(frozen=True)
 class LauncherRequest:
-    """A request for the launcher's PEX."""
+    """A request for the launcher's PEX, the one with NeMo-Run if need be."""
+
+    with_nemo_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,8 +201,13 @@ async def find_python_version(request: PythonVersionRequest) -> PythonVersion:
 
 @rule(desc="Build the launcher")
 async def build_launcher(
-    request: LauncherRequest, tool: NemoRunspec, python_setup: PythonSetup
+    request: LauncherRequest,
+    plain_tool: NemoRunspec,
+    slurm_tool: NemoRunspecSlurm,
+    python_setup: PythonSetup,
 ) -> Launcher:
+    tool: LauncherTool = slurm_tool if request.with_nemo_run else plain_tool
+    what = "the launcher with NeMo-Run" if request.with_nemo_run else "the launcher"
     python = await find_python_version(
         PythonVersionRequest(tool.interpreter_constraints), **implicitly()
     )
@@ -270,8 +222,11 @@ async def build_launcher(
                 requirements=tool.pex_requirements(),
                 interpreter_constraints=constraints,
                 main=tool.main,
-                additional_args=PEX_ARGUMENTS,
-                description="Building the launcher",
+                additional_args=(
+                    *(f"--exclude={name}" for name in tool.excluded),
+                    *PEX_ARGUMENTS,
+                ),
+                description=f"Building {what}",
             )
         )
         return Launcher(pex.digest, python)
@@ -292,7 +247,7 @@ async def build_launcher(
         LockedPexRequest(
             name=LAUNCHER_NAME,
             requirements=requirement_strings(tuple(closure.closure)),
-            excluded=(),
+            excluded=tool.excluded,
             resolve=closure.roots[0][PythonResolveField].normalized_value(python_setup),
             interpreter_constraints=constraints,
             complete_platforms=CompletePlatforms(),
@@ -300,7 +255,7 @@ async def build_launcher(
             main=tool.main,
             sources=stripped.stripped_source_files.snapshot.digest,
             arguments=PEX_ARGUMENTS,
-            description="Building the launcher from source",
+            description=f"Building {what} from source",
         ),
         **implicitly(),
     )

@@ -8,7 +8,7 @@ from pants.engine.rules import Rule
 from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 
-from pants_runspec import launcher
+from pants_runspec import launcher, profile
 from pants_runspec.artifact import (
     bundles,
     by_hand,
@@ -86,6 +86,7 @@ def rules() -> Iterable[Rule | UnionRule]:
         *(peek_rules() if BY_NAME else ()),
         *command_line.rules(),
         *launcher.rules(),
+        *profile.rules(),
         *artifact_rules(),
         *bundle.rules(),
         *dependencies.rules(),

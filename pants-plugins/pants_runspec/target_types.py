@@ -30,6 +30,7 @@ from pants.engine.target import (
 from pants.util.strutil import help_text
 
 from pants_runspec.paths import leaves_build_root
+from runspec.executors import NEMO_RUN_EXECUTORS
 from runspec.models import LAUNCH_KINDS
 from runspec.plan import CONTENT_MODES, ON_FAILURE
 
@@ -136,6 +137,21 @@ class RecipeResolveField(PythonResolveField):
     )
 
 
+class RecipeExecutorsField(StringSequenceField):
+    alias = "executors"
+    help = help_text(
+        f"""
+        The executors that the packaged job bundle is to run on without Pants, by their names in
+        env.toml: `executors=["slurm"]`.
+
+        A bundle's own launcher runs jobs on this machine and on Ray. With
+        {", ".join(sorted(NEMO_RUN_EXECUTORS))} among these it is the one of
+        `[nemo-runspec-slurm]`, which is larger by some 50 MB. `pants run` and `pants materialize`
+        go by the profile, whatever is said here.
+        """
+    )
+
+
 class RecipeImageField(StringField):
     alias = "image"
     help = 'Overrides the script\'s `image`, e.g. `image="nvcr.io/nvidia/nemo:25.11"`.'
@@ -213,6 +229,7 @@ class RunspecRecipe(Target):
         RecipeProvidedField,
         RecipePythonField,
         RecipeCompletePlatformsField,
+        RecipeExecutorsField,
         OutputPathField,
         *OVERRIDE_FIELDS,
     )
@@ -251,6 +268,7 @@ class RunspecRecipesGenerator(TargetGenerator):
         RecipeProvidedField,
         RecipePythonField,
         RecipeCompletePlatformsField,
+        RecipeExecutorsField,
     )
     help = help_text(
         """
@@ -333,6 +351,7 @@ class RecipeFieldSet(PackageFieldSet, RunFieldSet):
     provided: RecipeProvidedField
     python: RecipePythonField
     complete_platforms: RecipeCompletePlatformsField
+    executors: RecipeExecutorsField
     output_path: OutputPathField
     image: RecipeImageField
     launch: RecipeLaunchField

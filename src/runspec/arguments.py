@@ -46,6 +46,7 @@ OPTIONS: tuple[Option, ...] = (
         None,
         "bring the artifacts that the config names up to date first, on a cluster too",
     ),
+    Option(("--preflight",), "preflight", None, "try image, packages and store on one node first"),
     Option(("--help", "-h"), "help", None, "show this help"),
 )
 
@@ -76,6 +77,7 @@ class Arguments:
         stage: copy to the profile's machine, start nothing.
         force_squash: convert the container image even if that was done before.
         build_inputs: bring the artifacts that the config names up to date first, wherever it runs.
+        preflight: try on one node first whether the job can run.
         help: show help, nothing else.
         dotlist: the `key=value` overrides, in order.
         passthrough: what goes to the script, in order.
@@ -88,6 +90,7 @@ class Arguments:
     stage: bool = False
     force_squash: bool = False
     build_inputs: bool = False
+    preflight: bool = False
     help: bool = False
     dotlist: tuple[str, ...] = ()
     passthrough: tuple[str, ...] = ()
@@ -164,6 +167,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         stage="stage" in flags,
         force_squash="force_squash" in flags,
         build_inputs="build_inputs" in flags,
+        preflight="preflight" in flags,
         help="help" in flags,
         dotlist=tuple(dotlist),
         passthrough=(*script, *passthrough),

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-RUN_SCRIPT = r"""#!/bin/sh
-# Runs the recipe in this folder. `./run --help` says how.
-
-versions='{versions}' # the Pythons that launcher.pex was made for
-
-fail() {
-    printf 'error: %s\n' "$1" >&2
-    exit 2
-}
-
-fits() {
-    "$1" -I -S -c 'import sys
-sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1].split())' \
+# Functions of a POSIX shell. `find_python` sets `python` to the first that fits on PATH, in pyenv,
+# in uv or in the usual folders; what fits has a version, or minor version, that is one of
+# `$versions`. Names with one of `$minors` (`3.11 3.12`) are tried before the plain ones.
+FIND_PYTHON = r"""fits() {
+    "$1" -I -S -c 'import sys; v = "%d.%d.%d" % sys.version_info[:3]; \
+        sys.exit(not {v, v.rpartition(".")[0]} & set(sys.argv[1].split()))' \
         "$versions" </dev/null >/dev/null 2>&1
 }
 
 look_in() {
-    for version in $versions; do
-        python=$1/python$version
+    for minor in $minors; do
+        python=$1/python$minor
         [ -x "$python" ] && fits "$python" && return 0
     done
     for name in python3 python; do
@@ -48,7 +41,40 @@ find_python() {
     done
     return 1
 }
+"""
 
+# Sets `python` to one for the launcher; `fail MESSAGE` says that there is none, and ends.
+LAUNCHER_PYTHON = r"""# What another Python or PEX left behind would reach into the launcher's own.
+unset PYTHONHOME PYTHONPATH PEX_INTERPRETER PEX_MODULE PEX_SCRIPT PEX_PYTHON PEX_PYTHON_PATH
+
+if [ -n "$RUNSPEC_LAUNCHER_PEX" ]; then
+    # From `pants run`: the launcher that the profile needs, and the Python that it was made for.
+    exec "$RUNSPEC_LAUNCHER_PYTHON" "$RUNSPEC_LAUNCHER_PEX" recipe "$here" "$@"
+fi
+
+if [ -n "$RUNSPEC_LAUNCHER_PYTHON" ]; then
+    python=$RUNSPEC_LAUNCHER_PYTHON
+    problem="RUNSPEC_LAUNCHER_PYTHON=$python is no Python $versions that runs"
+    fits "$python" || fail "$problem; unset it or name another"
+else
+    problem="no Python $versions on PATH, in pyenv, in uv or in the usual folders"
+    fix="install one (uv python install ${versions%% *}) or set RUNSPEC_LAUNCHER_PYTHON to its path"
+    find_python || fail "$problem; $fix"
+fi
+"""
+
+RUN_SCRIPT = r"""#!/bin/sh
+# Runs the recipe in this folder. `./run --help` says how.
+
+versions='@versions@' # the Pythons that launcher.pex was made for
+minors=$versions
+
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    exit 2
+}
+
+@find_python@
 # The folder of this file, also when it was called through a symbolic link.
 here=$0
 while [ -L "$here" ]; do
@@ -61,19 +87,7 @@ done
 here=$(CDPATH='' cd -- "$(dirname -- "$here")" && pwd -P) || fail "cannot find the folder of $0"
 [ -f "$here/launcher.pex" ] || fail "$here: launcher.pex is missing; make the bundle anew"
 
-# What another Python or PEX left behind would reach into the launcher's own.
-unset PYTHONHOME PYTHONPATH PEX_INTERPRETER PEX_MODULE PEX_SCRIPT PEX_PYTHON PEX_PYTHON_PATH
-
-if [ -n "$RUNSPEC_LAUNCHER_PYTHON" ]; then
-    python=$RUNSPEC_LAUNCHER_PYTHON
-    problem="RUNSPEC_LAUNCHER_PYTHON=$python is no Python $versions that runs"
-    fits "$python" || fail "$problem; unset it or name another"
-else
-    problem="no Python $versions on PATH, in pyenv, in uv or in the usual folders"
-    fix="install one (uv python install ${versions%% *}) or set RUNSPEC_LAUNCHER_PYTHON to its path"
-    find_python || fail "$problem; $fix"
-fi
-
+@launcher_python@
 exec "$python" "$here/launcher.pex" recipe "$here" "$@"
 """
 
@@ -87,4 +101,6 @@ def run_script(versions: Sequence[str]) -> str:
     Returns:
         A POSIX shell script; it must be made executable.
     """
-    return RUN_SCRIPT.replace("{versions}", " ".join(versions))
+    text = RUN_SCRIPT.replace("@versions@", " ".join(versions))
+    text = text.replace("@find_python@", FIND_PYTHON)
+    return text.replace("@launcher_python@", LAUNCHER_PYTHON)

@@ -100,6 +100,22 @@ def test_a_chosen_python(shell: list[str], bundle: Path, tmp_path: Path) -> None
     assert "RUNSPEC_LAUNCHER_PYTHON=/no/python" in done.stderr
 
 
+def test_another_launcher(shell: list[str], bundle: Path, tmp_path: Path) -> None:
+    """The one that a profile needs, of a Python that the bundle's own launcher may not fit."""
+    other = tmp_path / "it's another.pex"
+    other.write_bytes((bundle / "launcher.pex").read_bytes())
+    (bundle / "run").write_text(run_script(["3.98"]))
+    done = call(
+        [*shell, str(bundle / "run")],
+        tmp_path,
+        "a b",
+        RUNSPEC_LAUNCHER_PEX=str(other),
+        RUNSPEC_LAUNCHER_PYTHON=sys.executable,
+    )
+    assert done.stderr == ""
+    assert json.loads(done.stdout)[0] == [str(other), "recipe", str(bundle), "a b"]
+
+
 def test_no_python(shell: list[str], bundle: Path, tmp_path: Path) -> None:
     (bundle / "run").write_text(run_script(["3.98", "3.99"]))
     done = call([*shell, str(bundle / "run")], tmp_path)

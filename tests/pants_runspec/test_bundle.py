@@ -6,7 +6,9 @@ The launcher is a stand-in of one module: what it does with a bundle has tests o
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import subprocess
 import sys
 import sysconfig
 import zipfile
@@ -62,7 +64,12 @@ TRAIN = script(
 
 LIBRARIES: Files = {
     "src/nemo_runspec/cli.py": "def main() -> None:\n    print('launched')\n",
-    "src/nemo_runspec/BUILD": "python_sources()",
+    "src/nemo_runspec/nemo_run_here.py": "",
+    "src/nemo_runspec/BUILD": """\
+python_sources(sources=["cli.py"])
+python_source(name="nemo-run", source="nemo_run_here.py")
+python_sources(name="slurm", sources=["cli.py"], dependencies=[":nemo-run"])
+""",
     "src/lib/helper.py": "X = 1\n",
     "src/lib/unused.py": "",
     "src/lib/BUILD": "python_sources()",
@@ -72,14 +79,15 @@ PYTHON = "3.11"
 PLATFORM = sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 
-def wheel(folder: Path, name: str, tag: str) -> str:
+def wheel(folder: Path, name: str, tag: str, *, requires: str = "") -> str:
     """Write a wheel and return the lockfile's entry of it."""
+    needs = f"Requires-Dist: {requires}\n" if requires else ""
     path = folder / f"{name}-1.0-{tag}.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         for member, text in {
             f"{name}.py": "X = 1\n",
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}",
             f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\n"
             f"Root-Is-Purelib: {str(tag.endswith('any')).lower()}\nTag: {tag}\n",
             f"{info}/RECORD": f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
@@ -97,7 +105,13 @@ def lockfile(tmp_path_factory: pytest.TempPathFactory) -> str:
         "other": "py3-none-any",
         "toy": "py3-none-any",
     }
-    return "".join(wheel(folder, name, tag) for name, tag in tags.items())
+    needy = wheel(folder, "needy", "py3-none-any", requires="native")
+    edges = {"native": "needy"}
+    entries = {name: wheel(folder, name, tag) for name, tag in tags.items()}
+    return needy + "".join(
+        entry.replace("-r default.in", edges.get(name, "-r default.in"))
+        for name, entry in entries.items()
+    )
 
 
 def bundle_runner(lockfile: str, *, is_isolated: bool = False) -> RuleRunner:
@@ -108,6 +122,8 @@ def bundle_runner(lockfile: str, *, is_isolated: bool = False) -> RuleRunner:
         options=[
             "--nemo-runspec-source=src/nemo_runspec/cli.py",
             f"--nemo-runspec-interpreter-constraints={constraints}",
+            "--nemo-runspec-slurm-source=src/nemo_runspec/cli.py:slurm",
+            f"--nemo-runspec-slurm-interpreter-constraints={constraints}",
             f"--python-interpreter-constraints={constraints}",
             *pex_cli(),
         ],
@@ -330,6 +346,33 @@ def test_an_image_provides_some(runner: RuleRunner) -> None:
     assert (described["inherit_path"], list(described["requirements"])) == (True, ["toy"])
 
 
+def test_an_image_provides_what_something_else_needs(runner: RuleRunner, tmp_path: Path) -> None:
+    """Its job PEX opens all the same: the image's packages come behind its own."""
+    train = IN_AN_IMAGE.replace('["toy", "native"]', '["needy"]')
+    address = write_recipe(
+        runner, "src/needy", build=with_field('provided=["native"]'), train=train
+    )
+    found = bundle(runner, address, with_wheels=True)
+    assert distributions(runner, found) == ["needy"]
+    assert list(document(runner, found)["requirements"]) == ["needy"]
+    for path, content in contents(runner, found).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    done = subprocess.run(
+        [
+            found.launcher_python.path,
+            str(tmp_path / "job.pex"),
+            "-c",
+            "import needy; print('open')",
+        ],
+        env={"PEX_ROOT": str(tmp_path / "root")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("open\n", 0), done.stderr
+
+
 def test_an_image_provides_all(runner: RuleRunner) -> None:
     build = with_field('provided=["native", "toy"]')
     address = write_recipe(runner, "src/all", build=build, train=IN_AN_IMAGE)
@@ -380,3 +423,24 @@ def test_package(runner: RuleRunner) -> None:
     assert artifact.extra_log_lines == ("run it with dist/out/my job/run",)
     paths = {file.path for file in runner.request(DigestContents, [built.digest])}
     assert {"out/my job/run", "out/my job/bundle.json", "out/my job/job.pex/PEX-INFO"} <= paths
+
+
+@pytest.mark.parametrize(
+    ("executors", "with_nemo_run"),
+    [(["local", "ray"], False), (["ray", "slurm"], True), (["docker"], True)],
+)
+def test_a_package_holds_the_launcher_that_its_executors_need(
+    runner: RuleRunner, executors: list[str], with_nemo_run: bool
+) -> None:
+    folder = "src/for-" + "-".join(executors)
+    address = write_recipe(runner, folder, build=with_field(f"executors={executors}"))
+    built = runner.request(BuiltPackage, [field_set(runner, address)])
+    (artifact,) = built.artifacts
+    packed = {f.path: f.content for f in runner.request(DigestContents, [built.digest])}
+    with zipfile.ZipFile(io.BytesIO(packed[f"{artifact.relpath}/launcher.pex"])) as launcher:
+        modules = [name for name in launcher.namelist() if name.endswith("/nemo_run_here.py")]
+    assert bool(modules) is with_nemo_run
+    # A run goes by its profile: what the target says is for those who have no Pants.
+    started = document(runner, bundle(runner, address, with_wheels=True))
+    same = json.loads(packed[f"{artifact.relpath}/bundle.json"])["digest"] == started["digest"]
+    assert same is not with_nemo_run

@@ -45,6 +45,8 @@ from tests.pants_runspec.harness import (
 OPTIONS = [
     "--nemo-runspec-source=src/nemo_runspec/cli.py",
     "--nemo-runspec-interpreter-constraints=['CPython==3.11.*']",
+    "--nemo-runspec-slurm-source=src/nemo_runspec/cli.py:slurm",
+    "--nemo-runspec-slurm-interpreter-constraints=['CPython==3.11.*']",
     "--python-interpreter-constraints=['CPython==3.11.*']",
     *pex_cli(),
 ]
@@ -79,6 +81,7 @@ def main():
         "cwd": os.getcwd(),
         "command": os.environ.get("RUNSPEC_COMMAND"),
         "variable": os.environ.get("A_VARIABLE"),
+        "has_nemo_run": (Path(__file__).parent / "nemo_run_here.py").exists(),
         "files": files(arguments),
     }
     (said / f"{number}.json").write_text(json.dumps(seen))
@@ -96,7 +99,13 @@ def main():
 
 FILES = {
     "src/nemo_runspec/cli.py": LAUNCHER,
-    "src/nemo_runspec/BUILD": "python_sources()",
+    "src/nemo_runspec/nemo_run_here.py": "",
+    "src/nemo_runspec/BUILD": """\
+python_sources(sources=["cli.py"])
+python_source(name="nemo-run", source="nemo_run_here.py")
+python_sources(name="slurm", sources=["cli.py"], dependencies=[":nemo-run"])
+""",
+    "env.toml": "[prod]\nexecutor = 'slurm'\n[rayed]\nextends = 'prod'\nexecutor = 'ray'\n",
     "p/prepare.py": script('[tool.runspec.config]\ndir = "config/prepare"'),
     "p/train.py": script('[tool.runspec.config]\ndir = "config/train"'),
     "p/config/prepare/default.yaml": "size: 1\n",
@@ -340,6 +349,19 @@ def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
     assert bundle["fingerprints"] == recipe["fingerprints"]
 
 
+@pytest.mark.parametrize(
+    ("profile", "with_nemo_run"), [(None, False), ("prod", True), ("rayed", False), ("no", False)]
+)
+def test_a_profile_gets_the_launcher_that_it_needs(
+    runner: RuleRunner, profile: Optional[str], with_nemo_run: bool
+) -> None:
+    """What only compares with the store never needs more than the ordinary one."""
+    answers(runner, dry_run=planned({"p:data": "stale"}, "p:prepare"), materialize={})
+    options = [f"--profile={profile}"] if profile else []
+    assert run_goal(runner, MaterializeGoal, *options, "p:data").exit_code == 0
+    assert [call["has_nemo_run"] for call in said(runner)] == [False, with_nemo_run]
+
+
 def test_what_is_blocked_is_the_launchers_to_tell(runner: RuleRunner) -> None:
     answers(runner, dry_run=planned({"p:model": "blocked"}), materialize={"exit": 2})
     assert run_goal(runner, MaterializeGoal, "p:model").exit_code == 2
@@ -420,6 +442,23 @@ def test_a_run_takes_the_plan_of_its_inputs_along(runner: RuleRunner) -> None:
     assert addresses(call)[0] == ["p:data"]
 
 
+def test_a_run_brings_the_launcher_that_its_profile_needs(runner: RuleRunner) -> None:
+    answers(runner, plan=planned({"p:data": "fresh"}))
+    bundles = []
+    for arguments in ("", "--profile rayed", "--profile prod", "-d -r prod", "--profile prod -h"):
+        request = run_request(runner, arguments)
+        files = {f.path: f.content for f in runner.request(DigestContents, [request.digest])}
+        bundles.append(json.loads(files["bundle/bundle.json"])["digest"])
+        needed = "prod" in arguments and "-h" not in arguments
+        assert ("__launcher/launcher.pex" in files) is needed
+        assert ("RUNSPEC_LAUNCHER_PEX" in request.extra_env) is needed
+        if needed:
+            path = request.extra_env["RUNSPEC_LAUNCHER_PEX"]
+            assert path == "{chroot}/__launcher/launcher.pex"
+            assert files["__launcher/launcher.pex"] != files["bundle/launcher.pex"]
+    assert len(set(bundles)) == 1
+
+
 def test_a_run_whose_inputs_are_fresh_takes_no_bundles_along(runner: RuleRunner) -> None:
     answers(runner, plan=planned({"p:data": "fresh"}))
     assert paths_of(runner, run_request(runner, "")) == {
@@ -458,6 +497,13 @@ def test_the_command_line_of_the_launcher(runner: RuleRunner) -> None:
     assert call["cwd"] == runner.build_root
     assert call["variable"] == "é"
     assert call["command"].endswith(f" nemo-runspec -- {shlex.join(arguments)}")
+
+
+def test_the_command_line_gets_the_launcher_that_its_profile_needs(runner: RuleRunner) -> None:
+    answers(runner, doctor={}, jobs={})
+    for arguments in ("doctor --profile prod", "doctor --profile=rayed", "jobs ls"):
+        run_goal(runner, NemoRunspecGoal, options=[f"--nemo-runspec-args={arguments}"])
+    assert [call["has_nemo_run"] for call in said(runner)] == [True, False, False]
 
 
 def test_the_command_line_takes_no_targets(runner: RuleRunner) -> None:

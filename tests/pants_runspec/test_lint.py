@@ -51,6 +51,19 @@ def test_a_sound_recipe_is_silent() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "hint"), [("slurn", "did you mean 'slurm'? it has: "), ("sky", "it has: dgxcloud, ")]
+)
+def test_an_executor_that_the_library_does_not_have(name: str, hint: str) -> None:
+    """It may be somebody else's, so that is no error."""
+    build = BUILD.replace('"train.py"', f'"train.py", executors=["slurm", "{name}"]')
+    result = lint({"r/BUILD": build})
+    assert result.exit_code == 0
+    said = f"warning: r:t: `executors` names '{name}', which the library does not have; {hint}"
+    assert result.stdout.startswith(said), result.stdout
+    assert result.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (

@@ -292,6 +292,8 @@ def package(name: str, *requires: str, version: str = "1") -> LockedPackage:
 def test_closure_of_a_cycle() -> None:
     found = Lock((package("a", "b"), package("b", "c"), package("c", "a"), package("d", "a")))
     assert names(found.closure(["B"])) == ["a==1", "b==1", "c==1"]
+    assert names(found.closure(["B"], without=["C"])) == ["b==1"]
+    assert found.closure(["B"], without=["b"]) == ()
     assert found.closure(["unknown"]) == ()
     assert found.closure([]) == ()
 

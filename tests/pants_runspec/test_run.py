@@ -11,7 +11,7 @@ from pants.engine.fs import Digest, DigestContents
 from pants.engine.internals.scheduler import ExecutionError
 from pants.testutil.rule_runner import PYTHON_BOOTSTRAP_ENV, QueryRule, RuleRunner
 
-from pants_runspec.launcher import NoLauncherError
+from pants_runspec.launcher_tools import NoLauncherError
 from pants_runspec.recipe.requirements import UnlockedRequirementsError
 from pants_runspec.recipe.run import job_arguments
 from pants_runspec.target_types import RecipeFieldSet
@@ -113,6 +113,16 @@ def test_nothing_says_where_the_launcher_comes_from(runner: RuleRunner) -> None:
     assert isinstance(error, NoLauncherError)
     assert str(error).startswith("`[nemo-runspec].install_from_resolve` is not set, and no package")
     assert str(error).endswith("or set `[nemo-runspec].source` to the library's target")
+
+
+def test_nothing_says_where_the_launcher_with_nemo_run_comes_from(runner: RuleRunner) -> None:
+    runner.write_files({"env.toml": "[prod]\nexecutor = 'slurm'\n"})
+    with pytest.raises(ExecutionError) as caught:
+        run_request(runner, "r:t", ["--dry-run", "--profile", "prod"])
+    error = only_error(caught.value)
+    assert isinstance(error, NoLauncherError)
+    assert str(error).startswith("`[nemo-runspec-slurm].install_from_resolve` is not set, and no ")
+    assert "nemo-runspec[slurm]==0.1.0" in str(error)
 
 
 @pytest.mark.parametrize(

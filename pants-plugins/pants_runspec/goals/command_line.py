@@ -18,10 +18,11 @@ from pants_runspec.engine import add_prefix, implicitly, run_interactive_process
 from pants_runspec.launcher import (
     LAUNCHER_FOLDER,
     LauncherRequest,
-    NemoRunspec,
     build_launcher,
     in_foreground,
 )
+from pants_runspec.launcher_tools import NemoRunspec, needs_nemo_run
+from pants_runspec.profile import ProfileRequest, profile_named, read_profile
 
 _EXIT_BAD_INPUT = 2
 
@@ -45,7 +46,10 @@ async def run_command_line(
             f"{tool.name} -- store ls"
         )
         return NemoRunspecGoal(exit_code=_EXIT_BAD_INPUT)
-    launcher = await build_launcher(LauncherRequest(), **implicitly())
+    profile = await read_profile(ProfileRequest(profile_named(tool.args)), **implicitly())
+    launcher = await build_launcher(
+        LauncherRequest(needs_nemo_run(profile.executors)), **implicitly()
+    )
     files = await add_prefix(AddPrefix(launcher.digest, LAUNCHER_FOLDER))
     command = f"{tool.name} -- {shlex.join(tool.args)}".rstrip()
     result = await run_interactive_process(

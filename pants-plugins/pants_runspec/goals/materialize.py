@@ -29,6 +29,8 @@ from pants_runspec.launcher import (
     call_launcher,
     in_foreground,
 )
+from pants_runspec.launcher_tools import needs_nemo_run
+from pants_runspec.profile import ProfileRequest, read_profile
 
 BUNDLES_FOLDER = "bundles"
 
@@ -65,6 +67,11 @@ class MaterializeSubsystem(GoalSubsystem):
         default=False,
         help="Return as soon as the run has started; it says how to follow it.",
     )
+    preflight = BoolOption(
+        default=False,
+        help="Try first, on one node, whether the jobs of each recipe can run there: image, "
+        "Python, imports, store, GPUs.",
+    )
     max_gpu_hours = FloatOption(
         default=None,
         help="Refuse to start what took more the last time, and start nothing more once so many "
@@ -85,6 +92,7 @@ def options_of(materialize: MaterializeSubsystem) -> tuple[str, ...]:
         *(("--force",) if materialize.force else ()),
         *(("--keep-going",) if materialize.keep_going else ()),
         *(("--detach",) if materialize.detach else ()),
+        *(("--preflight",) if materialize.preflight else ()),
         *((f"--max-gpu-hours={hours:g}",) if hours is not None else ()),
     )
 
@@ -131,7 +139,10 @@ async def materialize_goal(
         return MaterializeGoal(exit_code=0)
     bundles = await assemble_bundles(BundlesRequest(answer.needs_bundles), **implicitly())
     bundles_folder = await add_prefix(AddPrefix(bundles.digest, BUNDLES_FOLDER))
-    launcher = await build_launcher(LauncherRequest(), **implicitly())
+    profile = await read_profile(ProfileRequest(materialize.profile), **implicitly())
+    launcher = await build_launcher(
+        LauncherRequest(needs_nemo_run(profile.executors)), **implicitly()
+    )
     launcher_folder = await add_prefix(AddPrefix(launcher.digest, LAUNCHER_FOLDER))
     files = await merge_digests(MergeDigests([plan, bundles_folder, launcher_folder]))
     result = await run_interactive_process(

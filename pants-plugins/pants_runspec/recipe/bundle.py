@@ -56,6 +56,7 @@ from pants_runspec.launcher import (
     build_launcher,
     find_python_version,
 )
+from pants_runspec.launcher_tools import needs_nemo_run
 from pants_runspec.paths import is_below
 from pants_runspec.recipe.dependencies import (
     ConfigOwnersRequest,
@@ -140,10 +141,17 @@ class JobPex:
 
 @dataclass(frozen=True)
 class BundleRequest:
-    """A request for a recipe's job bundle; a dry run needs none of its wheels, so no job PEX."""
+    """A request for a recipe's job bundle.
+
+    Attributes:
+        field_set: of the recipe's target.
+        with_wheels: whether it holds the job PEX; a dry run needs none.
+        executors: those that its own launcher is for, beside those that every launcher has.
+    """
 
     field_set: RecipeFieldSet
     with_wheels: bool
+    executors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,7 +257,9 @@ async def assemble_bundle(request: BundleRequest) -> RecipeBundle:
     closure = await transitive_targets(
         TransitiveTargetsRequest([field_set.address]), **implicitly()
     )
-    launcher = await build_launcher(LauncherRequest(), **implicitly())
+    launcher = await build_launcher(
+        LauncherRequest(needs_nemo_run(request.executors)), **implicitly()
+    )
     sources = await prepare_python_sources(
         PythonSourceFilesRequest(closure.closure, include_resources=True, include_files=True),
         **implicitly(),
@@ -332,7 +342,10 @@ def bundle_document(
 
 @rule(desc="Package a recipe", level=LogLevel.INFO)
 async def package_recipe(field_set: RecipeFieldSet, dist_dir: DistDir) -> BuiltPackage:
-    bundle = await assemble_bundle(BundleRequest(field_set, with_wheels=True), **implicitly())
+    bundle = await assemble_bundle(
+        BundleRequest(field_set, with_wheels=True, executors=field_set.executors.value or ()),
+        **implicitly(),
+    )
     folder = field_set.output_path.value_or_default(file_ending=None)
     digest = await add_prefix(AddPrefix(bundle.digest, folder))
     start = dist_dir.relpath / folder / "run"

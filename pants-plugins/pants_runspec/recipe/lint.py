@@ -52,6 +52,7 @@ from pants_runspec.recipe.spec import (
     script_path,
 )
 from pants_runspec.target_types import RecipeFieldSet, RunspecConfigSourceField
+from runspec.executors import EXECUTORS
 
 
 class RunspecLint(Subsystem):
@@ -135,6 +136,22 @@ def undecodable(files: DigestContents) -> tuple[str, ...]:
     return tuple(problems)
 
 
+def unknown_executors(field_set: RecipeFieldSet) -> tuple[str, ...]:
+    """Return a warning for each of a target's executors that does not come with the library: only
+    those that do change what is in its bundle."""
+    problems = []
+    for name in field_set.executors.value or ():
+        if name in EXECUTORS:
+            continue
+        nearest = difflib.get_close_matches(name, EXECUTORS, n=1)
+        meant = f"did you mean {nearest[0]!r}? " if nearest else ""
+        problems.append(
+            f"{field_set.address}: `{field_set.executors.alias}` names {name!r}, which the library "
+            f"does not have; {meant}it has: {', '.join(sorted(EXECUTORS))}"
+        )
+    return tuple(problems)
+
+
 @rule(desc="Check a recipe")
 async def check_one_recipe(request: CheckRequest, python_setup: PythonSetup) -> RecipeFindings:
     field_set = request.field_set
@@ -184,6 +201,7 @@ async def check_one_recipe(request: CheckRequest, python_setup: PythonSetup) -> 
         ),
         warnings=(
             *(str(finding) for finding in found if not finding.is_error),
+            *unknown_executors(field_set),
             # What its resolve lacks of its PEP 723 dependencies.
             *select_requirements(recipe, (), lock).problems,
         ),

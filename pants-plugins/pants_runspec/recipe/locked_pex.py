@@ -19,7 +19,7 @@ from pants.engine.rules import Rule, collect_rules
 from pants.engine.unions import UnionRule
 
 from pants_runspec.engine import create_digest, create_pex, implicitly, rule
-from pants_runspec.recipe.lockfile import Lock, project_name
+from pants_runspec.recipe.lockfile import Lock
 from pants_runspec.recipe.requirements import ResolveLockRequest, read_lock
 
 REQUIREMENTS_FILE = "locked-requirements.txt"
@@ -32,7 +32,8 @@ class LockedPexRequest:
     Attributes:
         name: of the PEX.
         requirements: PEP 508 strings; what they need comes with them.
-        excluded: projects that stay out even if something needs them.
+        excluded: projects that stay out even if something needs them, and what nothing but they
+            needs with them.
         resolve: the resolve whose lockfile says which versions.
         interpreter_constraints: of the interpreters it is for.
         complete_platforms: of the platforms it is for, if not this machine's.
@@ -65,28 +66,26 @@ class LockedPex:
 
 def cut_lockfile(lock: Lock, requirements: Iterable[str], excluded: Iterable[str]) -> str:
     """Return the part of a lockfile that some requirements need, as a requirements file."""
-    left_out = {project_name(name) for name in excluded}
     return "".join(
         " \\\n    ".join(
             (package.requirement_line, *(f"--hash={digest}" for digest in package.hashes))
         )
         + "\n"
-        for package in lock.closure(requirements)
-        if package.name not in left_out
+        for package in lock.closure(requirements, excluded)
     )
 
 
 @rule(desc="Build a PEX of locked requirements")
 async def build_locked_pex(request: LockedPexRequest) -> LockedPex:
     resolve = await read_lock(ResolveLockRequest(request.resolve), **implicitly())
-    arguments: tuple[str, ...] = ()
+    # Without it a PEX that lacks what one of its wheels names would not start.
+    arguments = tuple(f"--exclude={name}" for name in request.excluded)
     inputs, requirements = EMPTY_DIGEST, PexRequirements()
     if request.requirements and resolve.lock.is_requirements_file:
         text = cut_lockfile(resolve.lock, request.requirements, request.excluded)
         inputs = await create_digest(CreateDigest([FileContent(REQUIREMENTS_FILE, text.encode())]))
-        arguments = ("--requirement", REQUIREMENTS_FILE, "--no-transitive")
+        arguments = (*arguments, "--requirement", REQUIREMENTS_FILE, "--no-transitive")
     elif request.requirements:
-        arguments = tuple(f"--exclude={name}" for name in request.excluded)
         requirements = PexRequirements(
             request.requirements,
             from_superset=Resolve(request.resolve, use_entire_lockfile=False),

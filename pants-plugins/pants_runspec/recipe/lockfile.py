@@ -138,21 +138,25 @@ class Lock:
         """Return the locked versions of a project, in the order of the packages."""
         return tuple(package.version for package in self._by_name.get(normalised(name), ()))
 
-    def closure(self, names: Iterable[str]) -> tuple[LockedPackage, ...]:
+    def closure(
+        self, names: Iterable[str], without: Iterable[str] = ()
+    ) -> tuple[LockedPackage, ...]:
         """Return the named projects and everything they need.
 
         Args:
             names: Project names or whole requirements; those that the lock lacks are left out
                 (`missing` tells them).
+            without: Project names that are left out, and what nothing but they needs with them.
 
         Returns:
             Every locked version of every project reached, sorted by name and version.
         """
         waiting = [project_name(name) for name in names]
+        left_out = {normalised(name) for name in without}
         reached: set[str] = set()
         while waiting:
             name = waiting.pop()
-            if name in reached:
+            if name in reached or name in left_out:
                 continue
             reached.add(name)
             for package in self._by_name.get(name, ()):

@@ -124,11 +124,7 @@ def select_requirements(
         for requirement in sorted({*recipe.spec.dependencies, *from_imports})
         if project_name(requirement) not in provided
     )
-    locked = tuple(
-        package
-        for package in resolve.lock.closure(project_name(requirement) for requirement in wanted)
-        if package.name not in provided
-    )
+    locked = resolve.lock.closure(wanted, without=recipe.provided)
     environments = tuple(
         {"python_version": version, "python_full_version": f"{version}.0"}
         for version in recipe.python_versions
