@@ -27,6 +27,7 @@ class GlobalContext:
         force_squash: make the container image anew even if it is there (``--force-squash``).
         build_inputs: bring what the config names up to date first, on a cluster too
             (``--build-inputs``).
+        preflight: try on one node first whether the job can run (``--preflight``).
         dotlist: ``key=value`` overrides, in order.
         passthrough: what the script gets as its own arguments, in order.
     """
@@ -38,6 +39,7 @@ class GlobalContext:
     stage: bool = False
     force_squash: bool = False
     build_inputs: bool = False
+    preflight: bool = False
     dotlist: list[str] = field(default_factory=list)
     passthrough: list[str] = field(default_factory=list)
 
@@ -52,6 +54,7 @@ class GlobalContext:
             stage=arguments.stage,
             force_squash=arguments.force_squash,
             build_inputs=arguments.build_inputs,
+            preflight=arguments.preflight,
             dotlist=list(arguments.dotlist),
             passthrough=list(arguments.passthrough),
         )
@@ -112,6 +115,7 @@ def _as_options(ctx: GlobalContext) -> list[str]:
         "--stage": ctx.stage,
         "--force-squash": ctx.force_squash,
         "--build-inputs": ctx.build_inputs,
+        "--preflight": ctx.preflight,
     }
     return [
         *(f"{name}={value}" for name, value in values.items() if value),

@@ -102,6 +102,7 @@ _SLURM_KEYS = frozenset(
         "partition",
         "qos",
         "remote_job_dir",
+        "requeue_on",
         "reservation",
         "retries",
         "retry_delay",
@@ -112,13 +113,25 @@ _SLURM_KEYS = frozenset(
         "signal",
         "srun_args",
         "supervisor",
+        "supervisor_time",
         "time",
         "timeout",
         "tunnel",
         "user",
     }
 )
-PROFILE_KEYS = _COMMON_KEYS | _SLURM_KEYS
+_RAY_KEYS = frozenset(
+    {
+        "entrypoint_memory",
+        "entrypoint_num_cpus",
+        "entrypoint_num_gpus",
+        "entrypoint_resources",
+        "tls_ca_file",
+        "tls_verify",
+        "token_variable",
+    }
+)
+PROFILE_KEYS = _COMMON_KEYS | _SLURM_KEYS | _RAY_KEYS
 
 # Handed to NeMo-Run's executors of these names, which have keys of their own.
 _FOREIGN_EXECUTORS = frozenset({"dgxcloud", "lepton"})

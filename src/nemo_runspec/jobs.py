@@ -7,12 +7,24 @@
     job.yaml  train.yaml        the compiled configs
     command.sh                  the command as it was started, for its owner's eyes; secret
                                 variables stand as $NAME
+    job.sh                      what runs on a cluster's node instead
+    node_python.py              beside it: what opens the job's Python there
+    secrets.sh                  its secret variables, for its owner alone, until its end
+    handle.json                 its handle, for whoever comes later
+    ray.json                    on what Ray it runs, and under what name
     status.json                 its state, process ids and exit code
     logs/job.log                standard output and error, in the order they were written
+    logs/slurm.log              what Slurm said meanwhile
+    cancel                      the job is to end, or not to start any more
+    array.json                  its place in a job array of Slurm's
     bin/python  bin/python3     the job's interpreter
     output/                     RUNSPEC_OUTPUT_DIR, unless the job builds an artifact
     context.json                what the job is told about artifacts, RUNSPEC_JOB_CONTEXT
     records.jsonl               the versions that it logged
+  _launchers/<digest>/          launchers that jobs or other machines start
+  _relay/                       of commands that other machines sent (nemo_runspec.relay)
+  _workspace/                   where those run
+  _arrays/<name>/               what Slurm starts for the elements of a job array
   _pipelines/<id>/              one `materialize`
     plan.json  configs/         what was planned
     order.json                  what its supervisor was told to do
@@ -56,12 +68,44 @@ class JobPaths:
         return self.folder / "command.sh"
 
     @property
+    def script(self) -> Path:
+        return self.folder / "job.sh"
+
+    @property
+    def node_python(self) -> Path:
+        return self.folder / "node_python.py"
+
+    @property
+    def secrets(self) -> Path:
+        return self.folder / "secrets.sh"
+
+    @property
+    def handle(self) -> Path:
+        return self.folder / "handle.json"
+
+    @property
     def status(self) -> Path:
         return self.folder / "status.json"
 
     @property
     def log(self) -> Path:
         return self.folder / "logs" / "job.log"
+
+    @property
+    def ray(self) -> Path:
+        return self.folder / "ray.json"
+
+    @property
+    def slurm_log(self) -> Path:
+        return self.folder / "logs" / "slurm.log"
+
+    @property
+    def cancel(self) -> Path:
+        return self.folder / "cancel"
+
+    @property
+    def array(self) -> Path:
+        return self.folder / "array.json"
 
     @property
     def bin(self) -> Path:
@@ -124,6 +168,11 @@ def shared_files(root: Path) -> Path:
 def bundle_copy(root: Path, digest: str) -> Path:
     """Where the jobs below `root` keep the bundle with this digest."""
     return root / "_bundles" / digest[:32]
+
+
+def arrays_root(root: Path) -> Path:
+    """Where the job arrays of the jobs below `root` have their folders."""
+    return root / "_arrays"
 
 
 def pipelines_root(root: Path) -> Path:

@@ -143,6 +143,6 @@ def test_torchrun_starts_the_script_by_its_module(probes: Repository) -> None:
         "x y",
         variables={"CUDA_VISIBLE_DEVICES": "0,1,2"},
     )
-    command = "python -m torch.distributed.run --standalone --nproc-per-node=3"
+    command = "python -m torch.distributed.run --standalone --nproc_per_node=3"
     (line,) = (line for line in shown.splitlines() if command in line)
     assert line.rstrip().endswith("train.yaml --tag 'x y'")

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from nemo_runspec.execution import ExecutionError, execute_local, get_startup_commands
 from nemo_runspec.execution.command import (
     build_command,
-    count_gpus,
     fill_template,
     processes_per_node,
 )
+from nemo_runspec.execution.node_python import count_gpus
 from nemo_runspec.execution.startup import prepend_startup_to_cmd, run_startup_commands_local
 from runspec import RunspecResources, RunspecRun
 from tests.nemo_runspec.executor_contract import NASTY, make_job
@@ -51,7 +51,7 @@ def test_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(tmp_path, "", passthrough=("--x",))
     job = replace(job, spec=replace(job.spec, run=RunspecRun(launch="torchrun")))
     assert build_command(job) == (
-        *("python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+        *("python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
         *(str(job.script), "--config", str(job.config), "--x"),
     )
     assert RunspecResources().gpus_per_node == 8
@@ -150,11 +150,28 @@ def test_execute_local(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(("profile", "expected"), [(None, 2), ({"nproc_per_node": 3}, 3)])
+def test_execute_local_by_torchrun(
+    tmp_path: Path,
+    profile: dict[str, object] | None,
+    expected: int,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # Stands for torch.distributed.run.
+    launcher = tmp_path / "torch" / "distributed"
+    launcher.mkdir(parents=True)
+    (launcher / "run.py").write_text("import sys; print(sys.argv[1:])")
+    env = {"PYTHONPATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": "0,1"}
+    execute_local("script.py", "c.yaml", ["x"], env_vars=env, profile=profile)
+    arguments = ["--standalone", f"--nproc_per_node={expected}", "script.py", "--config", "c.yaml"]
+    assert capfd.readouterr().out == f"{[*arguments, 'x']}\n"
+
+
 def test_the_gpus_that_the_job_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     job = make_job(tmp_path, "", env={"CUDA_VISIBLE_DEVICES": "2,3"})
     job = replace(job, spec=replace(job.spec, run=RunspecRun(launch="torchrun")))
-    assert "--nproc-per-node=2" in build_command(job)
+    assert "--nproc_per_node=2" in build_command(job)
     assert processes_per_node({"nproc_per_node": "gpu"}, 8) == "gpu"
     assert processes_per_node({"gpus_per_node": "gpu"}, 8, job.env) == 2
     assert processes_per_node({}, 8) == 4

@@ -8,46 +8,8 @@ import pytest
 from nemo_runspec.execution import ExecutionError
 from nemo_runspec.execution.job_python import JobPython, open_job_pex
 from nemo_runspec.execution.local import LocalExecutor
+from tests.nemo_runspec.example_pex import SCRIPT, make_pex
 from tests.nemo_runspec.executor_contract import make_job, run_job
-
-# What Pex's own bootstrap does, as far as it matters: PEX_INTERPRETER makes it a Python that has
-# its distributions on sys.path, each in a folder named as its wheel.
-PEX = """\
-import os, sys
-assert os.environ["PEX_INTERPRETER"] == "1", os.environ
-assert "PEX_ROOT" not in os.environ
-here = os.path.dirname(os.path.abspath(__file__))
-sys.path[:1] = [os.path.join(here, ".deps", "thing-1.0-py3-none-any.whl"), here]
-assert sys.argv[1] == "-c"
-exec(sys.argv[2])
-"""
-SCRIPT = """
-    import multiprocessing, pickle, subprocess, sys
-    import thing
-
-    class Example:
-        pass
-
-    def worker(queue):
-        queue.put(thing.X)
-
-    if __name__ == "__main__":
-        pickle.loads(pickle.dumps(Example()))
-        context = multiprocessing.get_context("spawn")
-        queue = context.Queue()
-        context.Process(target=worker, args=(queue,)).start()
-        print(queue.get())
-        print(subprocess.check_output([sys.executable, "-c", "import thing; print(thing.X)"]))
-        print(subprocess.check_output(["python3", "-c", "import thing; print(thing.X)"]))
-"""
-
-
-def make_pex(folder: Path, text: str = PEX) -> Path:
-    package = folder / ".deps" / "thing-1.0-py3-none-any.whl" / "thing"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("X = 42\n")
-    (folder / "__main__.py").write_text(text)
-    return folder
 
 
 def test_a_job_runs_as_plain_python(tmp_path: Path) -> None:

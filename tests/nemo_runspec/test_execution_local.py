@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from nemo_runspec.execution.local import LocalExecutor
-from nemo_runspec.execution.protocol import Executor, State
+from nemo_runspec.execution.protocol import Executor, Handle, State
 from nemo_runspec.execution.supervisor import find_process
 from nemo_runspec.jobs import JobPaths
 from tests.nemo_runspec.executor_contract import (
@@ -18,11 +18,20 @@ from tests.nemo_runspec.executor_contract import (
 
 
 class TestLocalExecutor(ExecutorContract):
+    codes_of_killed = frozenset({128 + 9})
+
     def make_executor(self) -> Executor:
         return LocalExecutor()
 
-    def has_ended(self, pid: int) -> bool:
-        return find_process(pid) is None
+    def test_a_lost_machine(self, executor: Executor, folder: Path) -> None:
+        self.goes_on(executor, folder, kill_all, {State.LOST})
+
+
+def kill_all(handle: Handle) -> None:
+    """What a crash of the machine leaves of a job: nothing, and no word of it."""
+    record = json.loads(JobPaths(Path(handle.folder)).status.read_text())
+    for process in (record["supervisor"], record["job"]):
+        os.kill(process["pid"], signal.SIGKILL)
 
 
 def test_a_job_whose_supervisor_was_killed(tmp_path: Path) -> None:

@@ -81,6 +81,21 @@ def load_config(config_path: Path | str) -> DictConfig:
     return OmegaConf.create(_compose(path, ()))
 
 
+def config_files(config_path: Path | str) -> list[Path]:
+    """A config and all that its ``defaults:`` name, as :func:`load_config` reads them.
+
+    Raises:
+        ConfigError: as for :func:`load_config`.
+    """
+    load_config(config_path)
+    found = [Path(config_path).resolve()]
+    for path in found:
+        names = _default_names(to_plain(_read(path)), path) or []
+        bases = (_base_path(name, path).resolve() for name in names)
+        found += [base for base in bases if base not in found]
+    return found
+
+
 def _compose(path: Path, chain: tuple[Path, ...]) -> dict[Any, Any]:
     real = path.resolve()
     if real in chain:

@@ -12,11 +12,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nemo_runspec.execution.attach import attach
     from nemo_runspec.execution.command import build_command, fill_template, processes_per_node
+    from nemo_runspec.execution.create import (
+        create_executor,
+        create_slurm_executor,
+        get_executor_type,
+    )
     from nemo_runspec.execution.environment import build_env_vars
-    from nemo_runspec.execution.errors import ExecutionError
+    from nemo_runspec.execution.errors import ExecutionError, UnreachableError
+    from nemo_runspec.execution.git_mounts import clone_git_repos_via_tunnel
     from nemo_runspec.execution.interpreter import find_interpreter, job_interpreter
     from nemo_runspec.execution.local import LocalExecutor, execute_local
-    from nemo_runspec.execution.protocol import Executor, Handle, Job, Request, State, Status
+    from nemo_runspec.execution.protocol import (
+        Executor,
+        Handle,
+        Job,
+        JobPackage,
+        Request,
+        State,
+        Status,
+    )
     from nemo_runspec.execution.registry import executor_names, get_executor
     from nemo_runspec.execution.startup import (
         get_startup_commands,
@@ -29,18 +43,24 @@ __all__ = [
     "Executor",
     "Handle",
     "Job",
+    "JobPackage",
     "LocalExecutor",
     "Request",
     "State",
     "Status",
+    "UnreachableError",
     "attach",
     "build_command",
     "build_env_vars",
+    "clone_git_repos_via_tunnel",
+    "create_executor",
+    "create_slurm_executor",
     "execute_local",
     "executor_names",
     "fill_template",
     "find_interpreter",
     "get_executor",
+    "get_executor_type",
     "get_startup_commands",
     "job_interpreter",
     "prepend_startup_to_cmd",
@@ -51,11 +71,13 @@ __all__ = [
 _NAMES = {
     "attach": ("attach",),
     "command": ("build_command", "fill_template", "processes_per_node"),
+    "create": ("create_executor", "create_slurm_executor", "get_executor_type"),
     "environment": ("build_env_vars",),
-    "errors": ("ExecutionError",),
+    "errors": ("ExecutionError", "UnreachableError"),
+    "git_mounts": ("clone_git_repos_via_tunnel",),
     "interpreter": ("find_interpreter", "job_interpreter"),
     "local": ("LocalExecutor", "execute_local"),
-    "protocol": ("Executor", "Handle", "Job", "Request", "State", "Status"),
+    "protocol": ("Executor", "Handle", "Job", "JobPackage", "Request", "State", "Status"),
     "registry": ("executor_names", "get_executor"),
     "startup": ("get_startup_commands", "prepend_startup_to_cmd", "run_startup_commands_local"),
 }

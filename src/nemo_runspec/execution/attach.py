@@ -1,4 +1,7 @@
-"""Being attached to a job: its output here while it runs, our signals its end."""
+"""Being attached to a job: its output here while it runs.
+
+Our end is the end of a job of this machine; one of a cluster goes on without us.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import BinaryIO
 
-from nemo_runspec.execution.protocol import Executor, Handle, Status
+from nemo_runspec.execution.errors import UnreachableError
+from nemo_runspec.execution.protocol import Executor, Handle, State, Status
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -21,8 +25,8 @@ class Attached:
     """How an attached run ended.
 
     Args:
-        status: the job's.
-        signum: the signal that made us end it; None when it ended by itself.
+        status: the job's; not final when it goes on without us.
+        signum: the signal that made us end it or go; None when it ended by itself.
     """
 
     status: Status
@@ -36,12 +40,37 @@ class Attached:
         return 1 if self.status.exit_code is None else self.status.exit_code
 
 
-def attach(executor: Executor, handle: Handle, out: BinaryIO) -> Attached:
+class _Leave(BaseException):
+    """A signal came, and the job is to go on."""
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        super().__init__(signum)
+
+
+def attach(
+    executor: Executor,
+    handle: Handle,
+    out: BinaryIO,
+    answered: Callable[[UnreachableError], None] | None = None,
+) -> Attached:
     """Follows a job to its end: what it writes goes to `out`, untouched.
 
-    Ctrl-C, SIGTERM, SIGHUP and the loss of whoever reads `out` cancel the job; what it writes
-    while it ends is shown all the same.
+    Ctrl-C, SIGTERM, SIGHUP and the loss of whoever reads `out` cancel a job of this machine; what
+    it writes while it ends is shown all the same. A job of a cluster is left running.
+
+    Args:
+        executor: the job's.
+        handle: the job.
+        out: gets its output.
+        answered: called when nobody answers; it returns when somebody may again, or raises.
+
+    Raises:
+        UnreachableError: nobody answers, and there is no `answered`.
     """
+    follow = _Following(executor, handle, out, answered)
+    if not executor.runs_here:
+        return _follow_or_leave(follow)
     received: list[int] = []
 
     def cancel(signum: int, _frame: FrameType | None = None) -> None:
@@ -51,14 +80,57 @@ def attach(executor: Executor, handle: Handle, out: BinaryIO) -> Attached:
 
     with handled_signals(cancel):
         try:
-            for chunk in executor.logs(handle, follow=True):
-                out.write(chunk)
-                out.flush()
+            follow.to_the_end()
         except BrokenPipeError:
             discard_rest(out)
             cancel(signal.SIGPIPE)
         status = executor.wait(handle)
     return Attached(status, received[0] if received else None)
+
+
+@dataclass
+class _Following:
+    """A job's output, taken up again where it was left when nobody answered for a while."""
+
+    executor: Executor
+    handle: Handle
+    out: BinaryIO
+    answered: Callable[[UnreachableError], None] | None
+    written: int = 0
+
+    def to_the_end(self) -> Status:
+        while True:
+            try:
+                self._copy()
+                return self.executor.wait(self.handle)
+            except UnreachableError as error:
+                if self.answered is None:
+                    raise
+                self.answered(error)
+
+    def _copy(self) -> None:
+        seen = 0
+        for chunk in self.executor.logs(self.handle, follow=True):
+            new = chunk[max(0, self.written - seen) :]
+            seen += len(chunk)
+            if new:
+                self.out.write(new)
+                self.out.flush()
+                self.written += len(new)
+
+
+def _follow_or_leave(follow: _Following) -> Attached:
+    def leave(signum: int, _frame: FrameType | None = None) -> None:
+        raise _Leave(signum)
+
+    try:
+        with handled_signals(leave):
+            return Attached(follow.to_the_end(), None)
+    except _Leave as left:
+        return Attached(Status(State.RUNNING), left.signum)
+    except BrokenPipeError:
+        discard_rest(follow.out)
+        return Attached(Status(State.RUNNING), signal.SIGPIPE)
 
 
 @contextmanager

@@ -6,31 +6,145 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nemo_runspec.execution.errors import ExecutionError
+from nemo_runspec.execution.node_python import count_gpus
 from nemo_runspec.execution.protocol import Job
+from nemo_runspec.execution.ray_nodes import around_ray
 from nemo_runspec.execution.startup import get_startup_commands, prepend_startup_to_cmd
+from nemo_runspec.jobs import JobPaths
+from nemo_runspec.masking import mask_secrets
 
 _TORCHRUN_WORDS = ("auto", "cpu", "gpu")  # torch.distributed.run counts devices itself
+_COMMAND_KEYS = ("run_command", "startup_commands", "pre_ray_start_commands")
+_BASH = ("bash", "-c")
+
+# What `job.sh` has found out on the node when the command starts.
+PROCESSES_VARIABLE = "RUNSPEC_PROCESSES"
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """How the processes of a job find each other: words of bash, expanded where the job runs.
+
+    Args:
+        count: how many nodes.
+        rank: number of this one, from 0, such as `$SLURM_NODEID`.
+        head_address: where the others reach number 0, such as `$RUNSPEC_HEAD_ADDRESS`.
+        port: a port of number 0 that is free, such as `$RUNSPEC_HEAD_PORT`.
+        address: where the others reach this one.
+        has_ray: whether a recipe of the launch `ray` finds its Ray; else one is started on these
+            nodes, for this job alone.
+    """
+
+    count: int = 1
+    rank: str = "0"
+    head_address: str = "127.0.0.1"
+    port: str = "29500"
+    address: str = "127.0.0.1"
+    has_ray: bool = True
 
 
 def build_command(job: Job) -> tuple[str, ...]:
-    """The argument vector of the job, its startup commands included.
+    """The argument vector of a job on this machine, its startup commands included.
 
     `run_command` of the profile counts before `cmd` of the recipe, that before `launch`. A ray
-    recipe is started like a direct one: on one machine the script's `ray.init()` starts its own.
+    recipe is started like a direct one: its `ray.init()` starts a Ray (`execution.ray.embedded`).
     """
     main = _main_command(job)
     startup = get_startup_commands(job.profile)
+    if job.spec.run.kind == "ray":
+        startup = [*startup, *_before_ray(job)]
     if not startup:
         return main
     shell_command = main[2] if main[:2] == _BASH else f"exec {shlex.join(main)}"
     return (*_BASH, prepend_startup_to_cmd(startup, shell_command))
 
 
-_BASH = ("bash", "-c")
+def node_command(job: Job, nodes: Nodes) -> str:
+    """The same as bash, for one of the nodes of a cluster; the last that runs in its shell.
+
+    On several nodes each runs it. torchrun joins them; what else there is runs on each of them, but
+    with `launch = "ray"` on number 0 alone, with a Ray of all of them.
+
+    Raises:
+        ExecutionError: the profile holds what cannot be run.
+    """
+    template = job.profile.get("run_command") or job.spec.run.cmd
+    if template:
+        values = {"script": str(job.script), "config": str(job.config)}
+        main = fill_template(str(template), values, job.passthrough)
+    else:
+        script = shlex.join([str(job.script), "--config", str(job.config), *job.passthrough])
+        launcher = _torchrun(job, nodes) if job.spec.run.kind == "torchrun" else ""
+        main = f"python {launcher}{script}"
+    if job.spec.run.kind == "ray" and not nodes.has_ray:
+        main = _with_ray(job, main, nodes)
+    elif not template:
+        main = f"exec {main}"
+    return prepend_startup_to_cmd(get_startup_commands(job.profile), main)
+
+
+def gpus_to_count(job: Job) -> str | None:
+    """How many GPUs of a node a job uses at most, or `gpu` for all; None when it is not counted.
+
+    What it comes to on the node, and at least 1, is `PROCESSES_VARIABLE` for `node_command`.
+    """
+    if job.spec.run.kind != "torchrun" or job.profile.get("run_command") or job.spec.run.cmd:
+        return None
+    wanted = _wanted_processes(job.profile, job.spec.resources.gpus_per_node)
+    return wanted.at_most
+
+
+def without_secrets(job: Job) -> Job:
+    """The job without the secrets that are written in its command, for people to read."""
+    texts = {key: job.profile[key] for key in _COMMAND_KEYS if key in job.profile}
+    run = replace(job.spec.run, cmd=mask_secrets(job.spec.run.cmd))
+    return replace(
+        job,
+        passthrough=tuple(mask_secrets(job.passthrough)),
+        profile={**job.profile, **mask_secrets(texts)},
+        spec=replace(job.spec, run=run),
+    )
+
+
+def torchrun_options(processes: int | str) -> tuple[str, ...]:
+    """The options of an interpreter that start a script's processes on this machine alone.
+
+    Args:
+        processes: how many, or a word of torchrun (`auto`, `cpu`, `gpu`).
+    """
+    # --standalone: a rendezvous of its own on a free port, so that two runs never meet.
+    # Underscores: torch before 2.0 knows no dashes, later ones know both.
+    return ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}")
+
+
+def _torchrun(job: Job, nodes: Nodes) -> str:
+    """The same as bash, for one of several nodes; the space behind it included."""
+    wanted = _wanted_processes(job.profile, job.spec.resources.gpus_per_node)
+    processes = wanted.said if wanted.at_most is None else f'"${PROCESSES_VARIABLE}"'
+    options: Sequence[str] = torchrun_options(processes)
+    if nodes.count > 1:
+        # Static: each node has the number that its executor gave it, and no name is resolved, as
+        # the c10d rendezvous does with the name that the first node has for itself.
+        options = (
+            *("-m", "torch.distributed.run", f"--nnodes={nodes.count}"),
+            f'--node_rank="{nodes.rank}"',
+            f'--master_addr="{nodes.head_address}"',
+            f'--master_port="{nodes.port}"',
+            f"--nproc_per_node={processes}",
+        )
+    return " ".join(options) + " "
+
+
+def _with_ray(job: Job, command: str, nodes: Nodes) -> str:
+    return around_ray(command, nodes, _before_ray(job), JobPaths(job.folder).log.parent)
+
+
+def _before_ray(job: Job) -> list[str]:
+    return get_startup_commands({"startup_commands": job.profile.get("pre_ray_start_commands")})
 
 
 def _main_command(job: Job) -> tuple[str, ...]:
@@ -43,9 +157,35 @@ def _main_command(job: Job) -> tuple[str, ...]:
         return ("python", *arguments)
     environ = {**os.environ, **job.env}
     processes = processes_per_node(job.profile, job.spec.resources.gpus_per_node, environ)
-    # --standalone: a rendezvous of its own on a free port, so that two runs never meet.
-    launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
-    return ("python", *launcher, *arguments)
+    return ("python", *torchrun_options(processes), *arguments)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The processes per node that somebody asked for.
+
+    Args:
+        said: for torchrun.
+        at_most: instead, as many as there are GPUs, but no more than this, or `gpu`.
+    """
+
+    said: str = ""
+    at_most: str | None = None
+
+
+def _wanted_processes(profile: Mapping[str, Any], declared: int | str) -> _Wanted:
+    for key in ("nproc_per_node", "gpus_per_node"):
+        value = profile.get(key)
+        if value is None:
+            continue
+        if value in _TORCHRUN_WORDS and key == "nproc_per_node":
+            return _Wanted(str(value))
+        if value == "gpu":
+            return _Wanted(at_most="gpu")
+        if isinstance(value, bool) or not str(value).isdecimal():
+            raise ExecutionError(f"run.env.{key}: {value!r} is no number of processes")
+        return _Wanted(str(max(1, int(value))))
+    return _Wanted(at_most="gpu" if isinstance(declared, str) else str(declared))
 
 
 def processes_per_node(
@@ -61,31 +201,11 @@ def processes_per_node(
     Raises:
         ExecutionError: if the profile's value is no number.
     """
-    for key in ("nproc_per_node", "gpus_per_node"):
-        value = profile.get(key)
-        if value is None:
-            continue
-        if value in _TORCHRUN_WORDS and key == "nproc_per_node":
-            return str(value)
-        if value == "gpu":
-            return max(1, count_gpus(environ))
-        if isinstance(value, bool) or not str(value).isdecimal():
-            raise ExecutionError(f"run.env.{key}: {value!r} is no number of processes")
-        return max(1, int(value))
-    if isinstance(declared, str):
-        return max(1, count_gpus(environ))
-    return max(1, min(declared, count_gpus(environ)))
-
-
-def count_gpus(environ: Mapping[str, str] | None = None) -> int:
-    """The NVIDIA GPUs that a job of this machine sees with this environment."""
-    visible = (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        # CUDA stops at the first invalid entry; -1 is the usual way to say none.
-        entries = [entry.strip() for entry in visible.split(",")]
-        valid = [entry not in ("", "-1", "NoDevFiles") for entry in entries]
-        return valid.index(False) if False in valid else len(valid)
-    return sum(1 for device in Path("/dev").glob("nvidia*") if device.name[6:].isdecimal())
+    wanted = _wanted_processes(profile, declared)
+    if wanted.at_most is None:
+        return wanted.said if wanted.said in _TORCHRUN_WORDS else int(wanted.said)
+    here = count_gpus(environ)
+    return max(1, here if wanted.at_most == "gpu" else min(here, int(wanted.at_most)))
 
 
 def fill_template(template: str, values: Mapping[str, str], arguments: Sequence[str] = ()) -> str:

@@ -16,6 +16,9 @@ JOB_CONTEXT_VARIABLE = "RUNSPEC_JOB_CONTEXT"
 # Set by `pants run`: the plan of what the recipe's config names, and its bundles.
 INPUTS_PLAN_VARIABLE = "RUNSPEC_INPUTS_PLAN"
 INPUTS_BUNDLES_VARIABLE = "RUNSPEC_INPUTS_BUNDLES"
+# Of a command line that another machine relayed here: what git says there, and all else.
+GIT_VARIABLE = "RUNSPEC_GIT"
+RELAY_PREFIX = "RUNSPEC_RELAY_"
 
 # Of the launcher's own Python, PEX and Pants: none of the job's business.
 _DROPPED = (
@@ -23,14 +26,16 @@ _DROPPED = (
     "PYTHONHOME",
     "PEX",
     "RUNSPEC_COMMAND",
+    GIT_VARIABLE,
     INPUTS_BUNDLES_VARIABLE,
     INPUTS_PLAN_VARIABLE,
     # That of a job around this launcher; each job gets its own.
     JOB_CONTEXT_VARIABLE,
+    "RUNSPEC_LAUNCHER_PEX",
     "RUNSPEC_LAUNCHER_PYTHON",
     "RUNSPEC_PYTHON",
 )
-_DROPPED_PREFIXES = ("PEX_", "_PEX_", "__PEX_")
+_DROPPED_PREFIXES = ("PEX_", "_PEX_", "__PEX_", RELAY_PREFIX)
 
 _WANDB_VARIABLES = {
     "project": "WANDB_PROJECT",

@@ -1,4 +1,4 @@
-"""The Python of a job: an interpreter and the third-party packages of its bundle's `job.pex`.
+"""The Python of a job that runs beside its launcher: an interpreter and the packages of `job.pex`.
 
 The job runs on the interpreter itself, not inside `python job.pex script`: PEX would run the
 script in a `__main__` of its own, in which classes and functions cannot be pickled, so that
@@ -7,16 +7,14 @@ multiprocessing would fail. PEX unpacks what it holds and says where; the rest i
 
 from __future__ import annotations
 
-import json
-import subprocess
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nemo_runspec.execution.environment import inherited_environment
 from nemo_runspec.execution.errors import ExecutionError
-
-_PROBE = "import json, sys; print(json.dumps([sys.executable, sys.path]))"
+from nemo_runspec.execution.node_python import NodeError, not_shadowing, open_pex
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,7 @@ def open_job_pex(interpreter: Path, pex: Path, environ: Mapping[str, str]) -> Jo
 
     Args:
         interpreter: one that the PEX is made for.
-        pex: the PEX. In venv mode it becomes a virtual environment; else its packages are put
-            before those of the interpreter, as `--inherit-path=fallback` does.
+        pex: the PEX. In venv mode it becomes a virtual environment.
         environ: the environment to unpack it in.
 
     Returns:
@@ -47,18 +44,33 @@ def open_job_pex(interpreter: Path, pex: Path, environ: Mapping[str, str]) -> Jo
     Raises:
         ExecutionError: if PEX refuses, for example an interpreter that it is not made for.
     """
-    opened = subprocess.run(
-        [str(interpreter), str(pex), "-c", _PROBE],
-        env={**inherited_environment(environ), "PEX_INTERPRETER": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if opened.returncode:
-        said = opened.stderr.strip().rpartition("\n")[2] or f"exit code {opened.returncode}"
-        raise ExecutionError(f"{pex}: cannot be opened with {interpreter}: {said}")
-    executable, path = json.loads(opened.stdout)
-    # PEX keeps each distribution in a folder that is named as its wheel.
-    packages = tuple(Path(entry) for entry in path if entry.endswith(".whl"))
-    return JobPython(Path(executable), packages)
+    try:
+        opened = open_pex(str(interpreter), str(pex), inherited_environment(environ))
+    except NodeError as error:
+        raise ExecutionError(str(error)) from error
+    return JobPython(Path(opened.executable), tuple(map(Path, opened.packages)))
+
+
+def behind_own_packages(
+    python: JobPython, interpreter: Path, environ: Mapping[str, str]
+) -> JobPython:
+    """The Python of a job with an image: its bundle adds only what the interpreter lacks.
+
+    What is left out although its version is another is said on standard error.
+
+    Args:
+        python: from `open_job_pex`.
+        interpreter: the one that runs it.
+        environ: the environment that the job inherits from.
+
+    Raises:
+        ExecutionError: the interpreter does not say what it has.
+    """
+    packages = tuple(map(str, python.packages))
+    try:
+        added, note = not_shadowing(str(interpreter), packages, inherited_environment(environ))
+    except NodeError as error:
+        raise ExecutionError(str(error)) from error
+    if note is not None:
+        print(f"note: {note}", file=sys.stderr)
+    return replace(python, packages=tuple(map(Path, added)))

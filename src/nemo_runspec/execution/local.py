@@ -12,12 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nemo_runspec.execution import supervisor
-from nemo_runspec.execution.command import build_command, processes_per_node
+from nemo_runspec.execution.command import (
+    build_command,
+    processes_per_node,
+    torchrun_options,
+    without_secrets,
+)
 from nemo_runspec.execution.environment import (
     inherited_environment,
     is_dropped,
@@ -32,11 +37,11 @@ from nemo_runspec.execution.protocol import (
     State,
     Status,
 )
+from nemo_runspec.execution.ray.embedded import embedded_ray
 from nemo_runspec.execution.startup import run_startup_commands_local
 from nemo_runspec.jobs import JobPaths
 from nemo_runspec.masking import is_secret_name, mask_secrets
 
-_COMMAND_KEYS = ("run_command", "startup_commands")
 _POLL_SECONDS = 0.05
 _CHUNK_BYTES = 1 << 16
 
@@ -103,6 +108,7 @@ class LocalExecutor(Executor):
     """Runs jobs as processes of this machine. Its handles serve any process of the machine."""
 
     name = "local"
+    runs_here = True
 
     def prepare(self, job: Job) -> LocalRequest:
         paths = JobPaths(job.folder)
@@ -110,7 +116,8 @@ class LocalExecutor(Executor):
         told = runspec_variables(
             job.folder, output, job.code, attempt=job.attempt, context=job.context
         )
-        env = {**told, **job.env}
+        ray = embedded_ray(job.spec.run.kind, {**os.environ, **job.env})
+        env = {**told, **ray, **job.env}
         imports = [str(path) for path in (*job.source_roots, *job.python.packages)]
         declared = env.get("PYTHONPATH")
         env["PYTHONPATH"] = os.pathsep.join([*imports, *([declared] if declared else [])])
@@ -118,7 +125,7 @@ class LocalExecutor(Executor):
         if job.python.interpreter:
             shim = f'#!/bin/sh\nexec {shlex.quote(str(job.python.interpreter))} "$@"\n'
             shims = {"python": shim, "python3": shim}
-        shown = build_command(_masked(job))
+        shown = build_command(without_secrets(job))
         argv = build_command(job)
         return LocalRequest(job.folder, argv, shown, job.workdir, env, shims, output)
 
@@ -156,6 +163,13 @@ class LocalExecutor(Executor):
         handle = Handle(self.name, str(request.folder), str(answer["pid"]))
         _SUPERVISORS[handle.folder] = process
         return handle
+
+    def find(self, folder: Path) -> Handle | None:
+        try:
+            record = _read_record(JobPaths(folder).status)
+        except ExecutionError:
+            return None
+        return Handle(self.name, str(folder), str(record["job"]["pid"]))
 
     def status(self, handle: Handle) -> Status:
         path = JobPaths(Path(handle.folder)).status
@@ -223,6 +237,7 @@ def execute_local(
     torchrun: bool = True,
     env_vars: Mapping[str, str] | None = None,
     startup_commands: list[str] | None = None,
+    profile: Mapping[str, Any] | None = None,
 ) -> None:
     """Runs a script with the interpreter that runs us, in the foreground.
 
@@ -232,20 +247,22 @@ def execute_local(
         script_path: the script.
         train_path: its config, given as `--config`.
         passthrough: further arguments for the script.
-        torchrun: start it by torch.distributed.run, one process per GPU of this machine.
+        torchrun: start it by torch.distributed.run, as many processes as the profile says, else one
+            per GPU of this machine.
         env_vars: added to the environment.
         startup_commands: bash commands to run before it.
+        profile: `run.env` of the job config, for its `nproc_per_node` and `gpus_per_node`.
 
     Raises:
+        ExecutionError: the profile's number of processes is none.
         SystemExit: with the exit code of the script or startup command, unless it is 0.
     """
     env = {**os.environ, **(env_vars or {})}
     run_startup_commands_local(startup_commands or [], env)
-    processes = processes_per_node({}, "gpu", env)
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launcher = torchrun_options(processes_per_node(profile or {}, "gpu", env)) if torchrun else ()
     argv = [
         sys.executable,
-        *(launcher if torchrun else []),
+        *launcher,
         str(script_path),
         "--config",
         str(train_path),
@@ -266,18 +283,6 @@ def _own(request: Request) -> LocalRequest:
     if not isinstance(request, LocalRequest):
         raise TypeError(f"{type(request).__name__} was prepared by another executor")
     return request
-
-
-def _masked(job: Job) -> Job:
-    """The job without the secrets that are written in its command."""
-    texts = {key: job.profile[key] for key in _COMMAND_KEYS if key in job.profile}
-    run = replace(job.spec.run, cmd=mask_secrets(job.spec.run.cmd))
-    return replace(
-        job,
-        passthrough=tuple(mask_secrets(job.passthrough)),
-        profile={**job.profile, **mask_secrets(texts)},
-        spec=replace(job.spec, run=run),
-    )
 
 
 def _write_script(path: Path, text: str, mode: int) -> None:

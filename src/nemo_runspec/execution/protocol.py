@@ -15,7 +15,26 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from nemo_runspec.execution.job_python import JobPython
-from runspec import Runspec
+from runspec import FrozenMapping, Runspec
+
+
+@dataclass(frozen=True)
+class JobPackage:
+    """The third-party side of a job's bundle, for executors whose jobs open it where they run.
+
+    Args:
+        pex: the bundle's `job.pex`; None when the job needs nothing from outside.
+        inherit_path: whether packages that the interpreter has count too, as in an image.
+        interpreter_constraints: alternatives such as `CPython>=3.11,<3.14`; none means any.
+        requirements: version of each locked distribution, by name.
+        digest: the bundle's.
+    """
+
+    pex: Path | None = None
+    inherit_path: bool = False
+    interpreter_constraints: tuple[str, ...] = ()
+    requirements: Mapping[str, str] = FrozenMapping()
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,12 +51,19 @@ class Job:
         config: the train config that the script reads.
         passthrough: arguments for the script.
         profile: `run.env` of the job config: the env.toml profile merged with the config's own.
-        env: variables that the recipe, the profile and the config declare.
+        env: variables that the recipe, the profile and the config declare, secrets among them
+            (`nemo_runspec.masking.is_secret_name`).
         workdir: the folder to run in.
-        python: what `python` is in the job.
+        python: what `python` is in the job, where `Executor.runs_here`; elsewhere it is made of
+            `package` by the job itself, unless an interpreter stands here.
+        package: what the bundle brings along.
+        image: the container image to run in; None without one.
         output: the folder it writes to; None: one inside `folder`.
         attempt: how many times this was started with the same output folder, this time included.
-        context: the file that tells it about artifacts (`nemo_runspec.pipeline.job_context`).
+        context: the file that tells it about artifacts (`nemo_runspec.artifacts.job_context`).
+        key: the key of the build that it is for; None without one.
+        store: the root of the store of artifacts where that is a folder; else None.
+        is_element: whether it is one of many that are submitted at about the same time.
     """
 
     name: str
@@ -52,9 +78,14 @@ class Job:
     env: Mapping[str, str]
     workdir: Path
     python: JobPython = JobPython()
+    package: JobPackage = JobPackage()
+    image: str | None = None
     output: Path | None = None
     attempt: int = 1
     context: Path | None = None
+    key: str | None = None
+    store: Path | None = None
+    is_element: bool = False
 
 
 class Request(abc.ABC):
@@ -75,6 +106,7 @@ class State(enum.Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    UNFINISHED = "unfinished"  # time limit, preemption, lost node: it can go on where it was
     LOST = "lost"  # it no longer runs and nobody recorded how it ended
 
     @property
@@ -88,15 +120,20 @@ class Status:
 
     Args:
         state: where it stands.
-        exit_code: 0-255, 128 + n after signal n; None while it runs and when it is lost.
+        exit_code: 0-255, 128 + n after signal n; None while it runs and when nobody knows.
         started_at: seconds since the epoch.
         ended_at: seconds since the epoch.
+        why: what a person should know of it: `time limit`, `waits for resources`, `node3 failed`.
+        attempt: how many times it was started with its output folder by now, `Job.attempt`
+            included, where the executor starts it again itself.
     """
 
     state: State
     exit_code: int | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    why: str | None = None
+    attempt: int | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -130,9 +167,16 @@ class Handle:
 
 
 class Executor(abc.ABC):
-    """Runs jobs somewhere. Everything after `submit` goes by handle, from any process."""
+    """Runs jobs somewhere. Everything after `submit` goes by handle, from any process.
+
+    A job's folder is on the submitter's side. Once `status` has said that a job has ended, what
+    the job left for others (its log, the records of what it logged) is in that folder.
+    """
 
     name: ClassVar[str]
+    # Whether jobs are processes of this machine: they use its interpreters and its environment,
+    # and end with whoever is attached to them.
+    runs_here: ClassVar[bool] = False
 
     @abc.abstractmethod
     def prepare(self, job: Job) -> Request:
@@ -160,11 +204,28 @@ class Executor(abc.ABC):
 
         Raises:
             ExecutionError: if the job could not be staged or started.
+            UnreachableError: nobody answered within the executor's bound, and it was not started.
+        """
+
+    @abc.abstractmethod
+    def find(self, folder: Path) -> Handle | None:
+        """The handle of the job that was submitted from this folder, whoever did it.
+
+        For the moment between a job's start and its handle being kept: its submitter may have been
+        killed there.
+
+        Raises:
+            UnreachableError: it cannot be known now.
         """
 
     @abc.abstractmethod
     def status(self, handle: Handle) -> Status:
-        """Where the job stands now."""
+        """Where the job stands now.
+
+        Raises:
+            ExecutionError: nothing is known of such a job.
+            UnreachableError: it cannot be known now.
+        """
 
     @abc.abstractmethod
     def logs(self, handle: Handle, *, follow: bool = False) -> Iterator[bytes]:

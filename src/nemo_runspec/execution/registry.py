@@ -20,27 +20,49 @@ def _local() -> Executor:
     return LocalExecutor()
 
 
-_BUILT_IN = {"local": _local}
-# Valid in an env.toml, but nothing here runs them: their profiles can be shown, not run.
-_NOT_YET = ("slurm", "ray", "docker", "dgxcloud", "lepton")
+def _slurm() -> Executor:
+    from nemo_runspec.execution.slurm.executor import SlurmExecutor
+
+    return SlurmExecutor()
+
+
+def _ray() -> Executor:
+    from nemo_runspec.execution.ray.executor import RayExecutor
+
+    return RayExecutor()
+
+
+def _docker() -> Executor:
+    from nemo_runspec.execution.containers.docker import DockerExecutor
+
+    return DockerExecutor()
+
+
+def _dgxcloud() -> Executor:
+    from nemo_runspec.execution.containers.dgxcloud import DGXCloudExecutor
+
+    return DGXCloudExecutor()
+
+
+def _lepton() -> Executor:
+    from nemo_runspec.execution.containers.lepton import LeptonExecutor
+
+    return LeptonExecutor()
+
+
+_BUILT_IN = {
+    "dgxcloud": _dgxcloud,
+    "docker": _docker,
+    "lepton": _lepton,
+    "local": _local,
+    "ray": _ray,
+    "slurm": _slurm,
+}
 
 
 def executor_names() -> list[str]:
     """The executors that can be used now: those that come with the library and those installed."""
     return sorted({*_BUILT_IN, *_installed()})
-
-
-def has_executor(name: str) -> bool:
-    """Whether `get_executor(name)` would find one.
-
-    Raises:
-        ExecutionError: if no executor of that name is known, not even as a name of env.toml.
-    """
-    if name in _BUILT_IN or name in _installed():
-        return True
-    if name in _NOT_YET:
-        return False
-    raise _unknown(name)
 
 
 def get_executor(name: str) -> Executor:
@@ -53,7 +75,7 @@ def get_executor(name: str) -> Executor:
         return _BUILT_IN[name]()
     installed = _installed()
     if name not in installed:
-        raise _unknown(name)
+        raise ExecutionError(f"unknown executor {name!r}; {hint(name, executor_names())}")
     origin = f"executor {name!r} ({installed[name].value})"
     try:
         executor = installed[name].load()()
@@ -68,14 +90,3 @@ def _installed() -> dict[str, EntryPoint]:
     from importlib.metadata import entry_points  # 10 ms that a built-in executor does not need
 
     return {found.name: found for found in entry_points(group=ENTRY_POINT_GROUP)}
-
-
-def _unknown(name: str) -> ExecutionError:
-    available = executor_names()
-    if name in _NOT_YET:
-        return ExecutionError(
-            f"executor {name!r} cannot run jobs in this version; "
-            f"available: {', '.join(available)}; --dry-run shows what would run"
-        )
-    known = [*available, *_NOT_YET]
-    return ExecutionError(f"unknown executor {name!r}; {hint(name, known)}")

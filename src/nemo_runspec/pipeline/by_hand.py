@@ -12,6 +12,7 @@ import subprocess
 import sys
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ from nemo_runspec.masking import mask_secrets
 from nemo_runspec.pipeline.facts import git_facts, job_input, run_facts, store_of, time_text
 from nemo_runspec.pipeline.graph import Graph
 from nemo_runspec.pipeline.key import InputPart, KeyParts, key_of
+from nemo_runspec.pipeline.patience import (
+    GivenUp,
+    Patience,
+    is_unreachable,
+    patience_seconds,
+)
 from nemo_runspec.pipeline.record import mark_overwritten, record_keys
 from nemo_runspec.pipeline.submit import ComposedJob
 from nemo_runspec.pipeline.world import World
@@ -52,6 +59,8 @@ _RECORDER = (
     "from nemo_runspec.pipeline.by_hand import record_when_ended; "
     "record_when_ended(sys.argv[1], sys.argv[2])"
 )
+# Each of these has its own patience with a cluster that does not answer.
+_LOOK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,13 @@ class ByHand:
     parts: KeyParts | None = None
     explain: dict[str, Any] | None = None
 
-    def context(self, paths: JobPaths) -> JobContext | None:
-        """What the job in this folder is told about artifacts; None where there are none."""
+    def context(self, paths: JobPaths, output: Path) -> JobContext | None:
+        """What the job in this folder is told about artifacts; None where there are none.
+
+        Args:
+            paths: the job's folder.
+            output: the folder that it writes to.
+        """
         if self.view is None or self.parts is None:
             return None
         facts = run_facts(self.composed, paths, git_facts(), address=None, started_at=time_text())
@@ -84,19 +98,23 @@ class ByHand:
             explain=self.explain,
             inputs=self.inputs,
             input_list=tuple(self.inputs.values()),
-            output_dir=str(paths.output),
+            output_dir=str(output),
             run={**facts, "id": uuid.uuid4().hex},
             records=str(paths.records),
         )
 
-    def record(self, paths: JobPaths) -> None:
+    def record(self, paths: JobPaths, output: Path) -> None:
         """Let the key stand for what the job logged; it ended well.
+
+        Args:
+            paths: the job's folder.
+            output: the folder that it wrote to.
 
         Raises:
             StoreError: the store cannot be written.
         """
         if self.view is not None and self.parts is not None:
-            _record(self.view, key_of(self.parts), paths)
+            _record(self.view, key_of(self.parts), paths, output)
 
     def record_later(self, handle: Handle, paths: JobPaths) -> None:
         """The same, once a job that goes on without us has ended."""
@@ -202,27 +220,41 @@ def bring_up_inputs(composed: ComposedJob, ctx: GlobalContext, jobs: Path) -> in
 def record_when_ended(handle: str, context: str) -> None:
     """Wait for a job's end, and record its key if it ended well: the process of `record_later`."""
     job = Handle.from_json(handle)
-    if get_executor(job.executor).wait(job).state is not State.SUCCEEDED:
+    executor = get_executor(job.executor)
+    patience = Patience(patience_seconds(), stopping=lambda: False)
+    look = partial(executor.wait, job, _LOOK_SECONDS)
+    try:
+        while not (status := patience.until_answered(look, is_unreachable, _say)).state.is_final:
+            pass
+    except GivenUp as given_up:
+        _say(f"{given_up}; what the job logged is recorded, but no later build will find it")
+        return
+    if status.state is not State.SUCCEEDED:
         return
     told = read_job_context(context)
     view = open_view(ArtifactsSettings(root=told.root), told)
     if view is None or told.key is None:
         return
     try:
-        _record(view, told.key, JobPaths(Path(job.folder)))
+        paths = JobPaths(Path(job.folder))
+        _record(view, told.key, paths, Path(told.output_dir or paths.output))
     except NemoRunspecError as error:
         print(f"error: {error}", file=sys.stderr)
 
 
-def _record(view: StoreView, key: str, paths: JobPaths) -> None:
+def _say(what: str) -> None:
+    print(f"note: {what}", file=sys.stderr, flush=True)
+
+
+def _record(view: StoreView, key: str, paths: JobPaths, output: Path) -> None:
     records = [each for each in read_records(paths.records) if not each.checkpoint]
     record_keys(view.store, key, records)
-    own = os.path.realpath(paths.output)
+    own = os.path.realpath(output)
     elsewhere: list[JobRecord] = [
         each for each in records if not os.path.realpath(each.path).startswith(own)
     ]
     for note in mark_overwritten(view.store, elsewhere):
-        print(f"note: {note}", file=sys.stderr)
+        _say(note)
 
 
 def _references(composed: ComposedJob) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from nemo_runspec.artifacts.job_context import ContentMode, JobInput
 from nemo_runspec.artifacts.settings import ArtifactsSettings, user_name
 from nemo_runspec.artifacts.view import StoreView
 from nemo_runspec.config.loader import RUN_SECTION
-from nemo_runspec.execution.command import count_gpus
+from nemo_runspec.execution.environment import GIT_VARIABLE
+from nemo_runspec.execution.node_python import count_gpus
 from nemo_runspec.jobs import JobPaths
 from nemo_runspec.masking import is_secret_name
 from nemo_runspec.pipeline.submit import ComposedJob
@@ -30,7 +33,13 @@ class GitFacts:
 
 
 def git_facts(start: Path | None = None) -> GitFacts:
-    """What git says of the repository around a folder (default: the working directory)."""
+    """What git says of the repository around a folder (default: the working directory).
+
+    Where another machine sent the command, it also sent what git says there.
+    """
+    told = os.environ.get(GIT_VARIABLE)
+    if told:
+        return GitFacts(**json.loads(told))
     root = find_repository_root(start)
     if root is None or not (root / ".git").exists():
         return GitFacts()

@@ -32,14 +32,16 @@ from nemo_runspec.config.loader import (
     parse_config,
     save_configs,
 )
+from nemo_runspec.config.mounts import register_auto_mount_resolver
 from nemo_runspec.config.plain import to_plain
 from nemo_runspec.env import parse_env
 from nemo_runspec.exceptions import ConfigError
 from nemo_runspec.execution.environment import build_env_vars
 from nemo_runspec.execution.interpreter import job_interpreter, own_python
-from nemo_runspec.execution.job_python import JobPython
-from nemo_runspec.execution.protocol import Executor, Job, Request
-from nemo_runspec.jobs import JobPaths, create_job_folder
+from nemo_runspec.execution.job_python import JobPython, behind_own_packages
+from nemo_runspec.execution.protocol import Executor, Job, JobPackage, Request
+from nemo_runspec.execution.secret_file import forwarded_secrets
+from nemo_runspec.jobs import JobPaths, create_job_folder, jobs_root
 from nemo_runspec.utils import describe_omegaconf_error, write_atomically
 from runspec import Bundle
 
@@ -84,6 +86,10 @@ class ComposedJob:
     def is_local(self) -> bool:
         return self.executor == DEFAULT_EXECUTOR
 
+    def jobs_root(self) -> Path:
+        """Where its jobs have their folders: one that the cluster sees, where it runs on one."""
+        return profile_jobs_root(self.profile)
+
     def with_run(self, **values: Any) -> ComposedJob:
         """The job with further values in its config's `run` section; those it has stay."""
         job_config = OmegaConf.create(to_plain(self.job_config))
@@ -118,6 +124,10 @@ class ComposedJob:
         workdir = self.profile.get("workdir") or _resolve(
             self.job_config, "run.workdir", bundle.spec.run.workdir
         )
+        image = None if self.is_local else self._image(bundle)
+        # A container has this machine's folders only where somebody mounts them.
+        start = Path.cwd() if image is None else paths.folder
+        document = bundle.document
         return Job(
             name=self.name,
             folder=paths.folder,
@@ -128,13 +138,33 @@ class ComposedJob:
             config=paths.train_config,
             passthrough=self.passthrough,
             profile=self.profile,
-            env={**bundle.spec.env, **declared},
-            workdir=Path.cwd() / str(workdir or ""),
+            # A job of this machine has the launcher's environment anyhow.
+            env={**({} if self.is_local else forwarded_secrets()), **bundle.spec.env, **declared},
+            workdir=start / str(workdir or ""),
             python=python,
+            package=JobPackage(
+                pex=bundle.job_pex,
+                inherit_path=document.inherit_path,
+                interpreter_constraints=document.interpreter_constraints,
+                requirements=document.requirements,
+                digest=document.digest,
+            ),
+            image=image,
             output=build.output,
             attempt=build.attempt,
             context=None if build.context is None else paths.context,
+            key=None if build.context is None else build.context.key,
+            store=self._store(),
+            is_element=self.job_config[RUN_SECTION].get(ELEMENT_KEY) is not None,
         )
+
+    def _store(self) -> Path | None:
+        root = self.settings().root
+        return Path(root).absolute() if root and "://" not in root else None
+
+    def _image(self, bundle: BundleFolder) -> str | None:
+        named = self.profile.get("container_image") or self.profile.get("container")
+        return str(named) if named else _resolve(self.job_config, "image", bundle.spec.image)
 
 
 @dataclass(frozen=True)
@@ -152,13 +182,20 @@ class Build:
     context: JobContext | None = None
 
 
-def compose(bundle: BundleFolder, ctx: GlobalContext, argv: Sequence[str]) -> ComposedJob:
+def compose(
+    bundle: BundleFolder,
+    ctx: GlobalContext,
+    argv: Sequence[str],
+    *,
+    is_attached: bool | None = None,
+) -> ComposedJob:
     """What the command line makes of a bundle.
 
     Args:
         bundle: the bundle.
         ctx: the command line, read.
         argv: the command line as it was typed, for the job's record.
+        is_attached: whether somebody follows the job; default: as `ctx` says.
 
     Raises:
         ConfigError: see `nemo_runspec.config.loader`.
@@ -168,7 +205,8 @@ def compose(bundle: BundleFolder, ctx: GlobalContext, argv: Sequence[str]) -> Co
     train = parse_config(ctx, bundle.config_dir, bundle.spec.config.default)
     script = bundle.script.relative_to(bundle.code)
     job_config = build_job_config(train, ctx, name, script, argv, env_profile=parse_env(ctx))
-    profile = _resolved_profile(job_config)
+    is_attached = not ctx.batch if is_attached is None else is_attached
+    profile = with_partition(_resolved_profile(job_config), is_attached=is_attached)
     return ComposedJob(
         name,
         bundle,
@@ -280,7 +318,26 @@ def job_python(kept: BundleFolder, found: tuple[Path, bool]) -> JobPython:
     python = JobPython(interpreter)
     if kept.job_pex is not None:
         python = open_python(kept, interpreter, os.environ)
+        if kept.document.inherit_path:
+            python = behind_own_packages(python, interpreter, os.environ)
     return replace(python, interpreter=None) if is_own else python
+
+
+def with_partition(profile: Mapping[str, Any], *, is_attached: bool) -> dict[str, Any]:
+    """The profile with the partition of jobs that are followed, or of those that are not."""
+    named = profile.get("run_partition" if is_attached else "batch_partition")
+    return {**profile, **({"partition": named} if named else {})}
+
+
+def profile_jobs_root(profile: Mapping[str, Any]) -> Path:
+    """Where jobs of a profile have their folders.
+
+    It is `remote_job_dir` of a profile that is for a cluster, which all of the cluster sees; else
+    `.runspec/jobs` of the repository.
+    """
+    remote = profile.get("remote_job_dir")
+    is_local = str(profile.get("executor") or DEFAULT_EXECUTOR) == DEFAULT_EXECUTOR
+    return jobs_root() if is_local or not remote else Path(str(remote)).expanduser()
 
 
 @contextmanager
@@ -330,11 +387,14 @@ def _value(found: re.Match[str], inputs: Mapping[str, JobInput]) -> Any:
 
 
 def _resolved_profile(job_config: DictConfig) -> dict[str, Any]:
-    """`run.env` of a job config as plain data; mounts stay as written, no local job has any."""
+    """`run.env` of a job config as plain data; without mounts where it is local: none is made."""
     env = job_config.run.env
     resolved: dict[str, Any] = {}
+    is_local = str(env.get("executor") or DEFAULT_EXECUTOR) == DEFAULT_EXECUTOR
+    if not is_local:
+        register_auto_mount_resolver()
     for key in env:
-        if key == "mounts":
+        if key == "mounts" and is_local:
             continue
         try:
             value = env[key]
@@ -342,7 +402,8 @@ def _resolved_profile(job_config: DictConfig) -> dict[str, Any]:
             resolved[str(key)] = OmegaConf.to_container(value, resolve=True) if plain else value
         except OmegaConfBaseException as error:
             raise ConfigError(f"run.env.{key}: {describe_omegaconf_error(error)}") from error
-    return resolved
+    partition = resolved.get(f"{job_config.run.mode}_partition")
+    return {**resolved, "partition": partition} if partition else resolved
 
 
 def _resolve(job_config: DictConfig, key: str, value: str | None) -> str | None:

@@ -119,7 +119,9 @@ def _run(side: _Side) -> Mapping[str, str | None]:
     with tempfile.TemporaryDirectory(prefix="nemo-runspec-prove-") as store:
         with new_job_folder(f"prove-{composed.name}", root) as paths:
             kept = keep_bundle(composed.bundle, root)
-            told = side.by_hand.context(paths) or JobContext(output_dir=str(paths.output))
+            told = side.by_hand.context(paths, paths.output) or JobContext(
+                output_dir=str(paths.output)
+            )
             # Its own store, so that what a trial makes is nobody's latest.
             told = replace(
                 told,

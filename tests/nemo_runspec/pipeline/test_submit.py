@@ -13,7 +13,7 @@ from nemo_runspec.bundles import keep_bundle, open_python, read_bundle
 from nemo_runspec.exceptions import ConfigError
 from nemo_runspec.execution.errors import ExecutionError
 from nemo_runspec.pipeline.facts import git_facts
-from nemo_runspec.pipeline.submit import has_library, pinned_config
+from nemo_runspec.pipeline.submit import has_library, pinned_config, with_partition
 from nemo_runspec.store import VersionDraft
 from tests.nemo_runspec.executor_contract import wait_for
 from tests.nemo_runspec.pipeline.workshop import Workshop, finish
@@ -202,3 +202,17 @@ def test_inputs_come_first(tmp_path: Path) -> None:
     code, out, err = recipe(shop, "model", **env)
     assert (code, err) == (0, "") and "data" not in out.splitlines()[0]
     assert shop.ran() == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("named", "followed", "left"),
+    [
+        ({}, None, None),
+        ({"partition": "p"}, "p", "p"),
+        ({"partition": "p", "batch_partition": "b"}, "p", "b"),
+        ({"run_partition": "r", "batch_partition": "b"}, "r", "b"),
+    ],
+)
+def test_partition(named: dict[str, str], followed: str | None, left: str | None) -> None:
+    assert with_partition(named, is_attached=True).get("partition") == followed
+    assert with_partition(named, is_attached=False).get("partition") == left

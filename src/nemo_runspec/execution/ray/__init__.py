@@ -1,0 +1,1 @@
+"""Jobs on an existing Ray cluster, through its Jobs API."""
