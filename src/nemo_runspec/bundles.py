@@ -96,6 +96,23 @@ def read_bundle(folder: Path) -> BundleFolder:
     return bundle
 
 
+def check_bundle(bundle: BundleFolder) -> None:
+    """Looks whether a bundle can run: it is complete, and its code is what it was made with.
+
+    Raises:
+        BundleError: if it is not.
+    """
+    if bundle.job_pex is not None and not bundle.job_pex.exists():
+        raise _incomplete(bundle, bundle.document.job_pex or "")
+    changed = _first_change(bundle)
+    if changed is not None:
+        name, how = changed
+        raise BundleError(
+            f"{bundle.root}: {name} {how} after the bundle was made; "
+            "make the change in the repository and package it again"
+        )
+
+
 def keep_bundle(bundle: BundleFolder, jobs: Path) -> BundleFolder:
     """Copies the bundle beside the jobs, once per digest; jobs run that copy.
 
@@ -108,15 +125,7 @@ def keep_bundle(bundle: BundleFolder, jobs: Path) -> BundleFolder:
     Raises:
         BundleError: if it is incomplete or its code is not what it was made with.
     """
-    if bundle.job_pex is not None and not bundle.job_pex.exists():
-        raise _incomplete(bundle, bundle.document.job_pex or "")
-    changed = _first_change(bundle)
-    if changed is not None:
-        name, how = changed
-        raise BundleError(
-            f"{bundle.root}: {name} {how} after the bundle was made; "
-            "make the change in the repository and package it again"
-        )
+    check_bundle(bundle)
     kept = BundleFolder(bundle_copy(jobs, bundle.document.digest), bundle.document)
     if not _is_kept(kept):
         _copy(bundle.root, kept, shared_files(jobs))

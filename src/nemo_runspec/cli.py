@@ -26,6 +26,15 @@ commands:
   plan FOLDER     tell what of a plan (a folder that `pants plan` makes) is stale, and why
   materialize FOLDER --bundles DIR
                   bring the artifacts of a plan up to date: run what is stale
+  doctor --profile PROFILE [BUNDLE]
+                  look whether a profile can run jobs, with a small one
+  jobs ls | logs | cancel | wait
+                  look at jobs and pipelines wherever they run, and end them
+  supervise FOLDER
+                  go on with a pipeline, in the foreground, where its supervisor ended
+  follow ID --profile PROFILE
+                  see a command on a cluster's login host to its end, when the
+                  connection was lost for too long
   export FOLDER ADDRESS --output DIR
                   write the manifest of a fresh artifact to a folder
   store ls | show | verify | add | gc
@@ -107,6 +116,12 @@ def _dispatch(arguments: list[str]) -> int:
         kind = "option" if arguments[0].startswith("-") else "command"
         known = [*_COMMANDS, "--help", "--version"]
         raise UsageError(f"unknown {kind} {arguments[0]!r}; {hint(arguments[0], known)}")
+    if any(word.startswith(("-r", "-b", "--run", "--batch", "--profile")) for word in arguments):
+        from nemo_runspec.relay.relayed import relay
+
+        code = relay(arguments)
+        if code is not None:
+            return code
     return command(arguments[1:])
 
 
@@ -210,11 +225,46 @@ def _materialize(arguments: list[str]) -> int:
     return run_materialize(arguments)
 
 
+def _doctor(arguments: list[str]) -> int:
+    from nemo_runspec.preflight.doctor import run_doctor
+
+    return run_doctor(arguments)
+
+
+def _jobs(arguments: list[str]) -> int:
+    from nemo_runspec.job_admin import run_jobs
+
+    return run_jobs(arguments)
+
+
+def _supervise(arguments: list[str]) -> int:
+    from nemo_runspec.pipeline.supervise import run_supervise
+
+    return run_supervise(arguments)
+
+
+def _follow(arguments: list[str]) -> int:
+    from nemo_runspec.relay.relayed import run_follow
+
+    return run_follow(arguments)
+
+
+def _relayed(arguments: list[str]) -> int:
+    from nemo_runspec.relay.relayed import take_relayed_arguments
+
+    return _dispatch(take_relayed_arguments())
+
+
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "follow": _follow,
+    "relayed": _relayed,
     "recipe": _recipe,
     "plan": _plan,
     "materialize": _materialize,
     "export": _export,
+    "jobs": _jobs,
+    "doctor": _doctor,
+    "supervise": _supervise,
     "store": _store,
     "promote": _store_command("promote"),
     "accept": _store_command("accept"),

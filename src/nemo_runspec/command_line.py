@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +11,25 @@ from dataclasses import dataclass
 from nemo_runspec._names import hint, nearest
 from nemo_runspec.exceptions import UsageError
 
+# Set where another machine sent the command: the profile there that leads here.
+RELAY_PROFILE_VARIABLE = "RUNSPEC_RELAY_PROFILE"
+
+_COMMAND_VARIABLE = "RUNSPEC_COMMAND"  # what a person typed
+_PROGRAM = "nemo-runspec"
 _WIDTH = 80
 _OPTION_COLUMN = 24
+
+
+def typed(*arguments: str) -> str:
+    """What a person types to give one of our commands, as text to copy.
+
+    That is through Pants where this one was, and with the profile that leads here where another
+    machine sent it.
+    """
+    first = os.environ.get(_COMMAND_VARIABLE, _PROGRAM).partition(" ")[0]
+    program = [first] if first == _PROGRAM else [first, _PROGRAM, "--"]
+    profile = os.environ.get(RELAY_PROFILE_VARIABLE)
+    return shlex.join([*program, *arguments, *(["--profile", profile] if profile else [])])
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,11 @@ STORE = Flag(
     "the store's root; default: [artifacts] in env.toml, else .runspec/artifacts",
     "ROOT",
 )
+PROFILE = Flag(
+    ("--profile", "--run", "-r"),
+    "the profile of env.toml whose cluster the store is on",
+    "PROFILE",
+)
 FORMAT = Flag(("--format",), "table (the default) or json", "FORMAT", choices=("table", "json"))
 
 
@@ -49,10 +73,11 @@ class Command:
         name: what stands behind ``nemo-runspec``.
         positional: its arguments, as the usage shows them.
         about: what it does, in paragraphs.
-        flags: its options; ``--store`` and ``--help`` are added.
+        flags: its options; ``--help`` is added, and ``--store`` where there is one.
         at_least: how many arguments it needs.
         at_most: how many it takes; None for any number.
         examples: command lines to copy, without ``nemo-runspec``.
+        has_store: whether it is about a store.
     """
 
     name: str
@@ -62,10 +87,11 @@ class Command:
     at_least: int = 0
     at_most: int | None = 0
     examples: tuple[str, ...] = ()
+    has_store: bool = True
 
     @property
     def all_flags(self) -> tuple[Flag, ...]:
-        return (*self.flags, STORE, HELP)
+        return (*self.flags, *([STORE] if self.has_store else []), HELP)
 
     def usage(self) -> str:
         """How it is called, in one line."""

@@ -3,7 +3,10 @@
 {"at": 1700000000.0, "event": "begin", "total": 4, "nodes": [["data", "stale"], …]}
 {"at": …, "event": "fresh", "name": "data", "version": 3}
 {"at": …, "event": "waiting", "name": "sft", "holder": "ann on host7 since …"}
+{"at": …, "event": "queued", "name": "sft", "why": "Resources", "executor": "slurm", "id": "12",
+ "job": "…", "log": "…", "attempt": 1}
 {"at": …, "event": "running", "name": "sft", "why": "…", "job": "…", "log": "…", "attempt": 1}
+    with "executor" and "id" where it is a job of a cluster
 {"at": …, "event": "built", "name": "sft", "version": 4, "seconds": 12.3, "gpu_hours": 0.0}
 {"at": …, "event": "failed", "name": "sft", "why": "exit code 1", "log": "…"}
 {"at": …, "event": "stopped", "name": "sft", "why": "…"}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -13,23 +10,22 @@ from types import FrameType
 from typing import Any
 
 from nemo_runspec.execution.attach import discard_rest, handled_signals
-from nemo_runspec.jobs import PipelinePaths
-from nemo_runspec.pipeline.events import Event, EventReader
+from nemo_runspec.pipeline.events import Event, EventReader, make_event
 from nemo_runspec.pipeline.progress import Progress, open_progress, print_error
+from nemo_runspec.pipeline.supervisors import Supervisor
 
 _POLL_SECONDS = 0.02
 # Pants kills us three seconds after Ctrl-C; the line that resumes comes before that.
 _STOP_SECONDS = 2.5
 
 
-def follow(process: subprocess.Popen[bytes], paths: PipelinePaths, command: str) -> int:
+def follow(supervisor: Supervisor, command: str) -> int:
     """Show a pipeline's progress until it has ended.
 
     Ctrl-C, SIGTERM, SIGHUP and the loss of whoever reads our output tell its supervisor to stop.
 
     Args:
-        process: the supervisor.
-        paths: the pipeline's folder.
+        supervisor: the pipeline's.
         command: what a person types to go on where it ended.
 
     Returns:
@@ -42,23 +38,23 @@ def follow(process: subprocess.Popen[bytes], paths: PipelinePaths, command: str)
         if not received:
             received.append(signum)
             ended_by.append(time.monotonic() + _STOP_SECONDS)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGTERM)
+            supervisor.stop()
 
+    paths = supervisor.paths
     seen = _Seen()
     with handled_signals(stop):
         reader = EventReader(paths.events)
         try:
             with open_progress(sys.stdout) as progress:
-                _show_all(process, reader, progress, seen, ended_by)
+                _show_all(supervisor, reader, progress, seen, ended_by)
         except BrokenPipeError:
             discard_rest(sys.stdout.buffer)
             stop(signal.SIGPIPE)
-            process.wait()
-    code = process.poll()
+            supervisor.wait()
+    code = supervisor.poll()
     problems = seen.problems
     if code is None:
-        problems.append(f"process {process.pid} still ends its jobs; its log: {paths.log}")
+        problems.append(f"{supervisor.label} still ends its jobs; its log: {paths.log}")
     elif code < 0 and not received:
         problems.append(f"the pipeline's supervisor was ended; its log: {paths.log}")
     elif code >= 0 and not seen.is_over and not received:
@@ -76,7 +72,7 @@ def follow(process: subprocess.Popen[bytes], paths: PipelinePaths, command: str)
 
 
 def _show_all(
-    process: subprocess.Popen[bytes],
+    supervisor: Supervisor,
     reader: EventReader,
     progress: Progress,
     seen: _Seen,
@@ -84,7 +80,9 @@ def _show_all(
 ) -> None:
     while True:
         # Asked before reading: what was written before the end is then read for certain.
-        ended = process.poll() is not None
+        ended = supervisor.poll() is not None
+        for text in supervisor.news():
+            progress.show(make_event("note", text=text))
         for event in reader.read():
             progress.show(event)
             seen.note(event)
@@ -111,7 +109,7 @@ class _Seen:
 
     def note(self, event: Event) -> None:
         self.is_over = self.is_over or event.get("event") in ("end", "error")
-        self.has_run = self.has_run or event.get("event") == "running"
+        self.has_run = self.has_run or event.get("event") in ("queued", "running")
         self.is_refused = event.get("event") == "error" and not self.has_run
         problem = _problem(event)
         if problem is not None:

@@ -1,7 +1,8 @@
 """`nemo-runspec materialize`: brings the artifacts of a plan up to date.
 
 What is stale is found out here, its bundles are kept beside the jobs, and a supervisor of its own
-runs it (`nemo_runspec.pipeline.supervisor_process`); this process shows how that goes on.
+runs it (`nemo_runspec.pipeline.supervisor_process`), here or as a job of the cluster
+(`nemo_runspec.pipeline.supervisor_job`); this process shows how that goes on.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any
 
 from nemo_runspec.artifacts.settings import ArtifactsSettings, environment_settings
 from nemo_runspec.bundles import keep_bundle, read_bundle
-from nemo_runspec.command_line import HELP, STORE, Command, Flag, Given, parse
+from nemo_runspec.command_line import HELP, STORE, Command, Flag, Given, parse, typed
 from nemo_runspec.exceptions import NemoRunspecError, UsageError
-from nemo_runspec.jobs import PipelinePaths, create_job_folder, jobs_root, pipelines_root
+from nemo_runspec.jobs import PipelinePaths, create_job_folder, pipelines_root
 from nemo_runspec.pipeline.decide import State
 from nemo_runspec.pipeline.facts import git_facts
 from nemo_runspec.pipeline.follow import follow
@@ -28,7 +29,10 @@ from nemo_runspec.pipeline.outputs import output_root
 from nemo_runspec.pipeline.plan import PlannedNode, PlanResult, make_plan
 from nemo_runspec.pipeline.render import render
 from nemo_runspec.pipeline.setting import Pipeline, open_pipeline
+from nemo_runspec.pipeline.submit import profile_jobs_root
+from nemo_runspec.pipeline.supervisor_job import start_supervisor_job, supervisor_executor
 from nemo_runspec.pipeline.supervisor_process import Order, SupervisorError, start_supervisor
+from nemo_runspec.pipeline.supervisors import LocalSupervisor, Supervisor
 from runspec.plan import CONFIGS_FOLDER, PLAN_FILE
 
 INDEX_FILE = "index.json"
@@ -52,6 +56,7 @@ MATERIALIZE = Command(
         Flag(("--profile", "--run", "-r"), "the profile of env.toml to run with", "PROFILE"),
         Flag(("--force",), "build the artifacts that were asked for even if they are fresh"),
         Flag(("--keep-going", "-k"), "go on with what does not depend on a failure"),
+        Flag(("--preflight",), "try first, on one node, whether each recipe's jobs can run"),
         Flag(("--detach",), "return at once; it goes on by itself"),
         Flag(("--dry-run",), "start nothing: refuse as it would, or print the plan as JSON"),
         Flag(
@@ -91,6 +96,7 @@ class Materialize:
         roots: addresses to bring up to date; None for those of the plan.
         force: whether those are built even if they are fresh.
         keep_going: whether what does not depend on a failure goes on.
+        preflight: whether to try first whether each recipe's jobs can run.
         detach: whether to return at once.
         dry_run: whether to print the plan as JSON instead, unless it would be refused; bundles are
             not needed.
@@ -106,6 +112,7 @@ class Materialize:
     roots: tuple[str, ...] | None = None
     force: bool = False
     keep_going: bool = False
+    preflight: bool = False
     detach: bool = False
     dry_run: bool = False
     max_gpu_hours: float | None = None
@@ -129,6 +136,7 @@ def run_materialize(arguments: Sequence[str]) -> int:
             profile=given.value("--profile"),
             force=given.has("--force"),
             keep_going=given.has("--keep-going"),
+            preflight=given.has("--preflight"),
             detach=given.has("--detach"),
             dry_run=given.has("--dry-run"),
             max_gpu_hours=_hours(given),
@@ -152,6 +160,7 @@ def materialize(request: Materialize) -> int:
     forced = sorted(pipeline.graph.roots) if request.force else []
     result = make_plan(pipeline.world, force=forced)
     parallel = pipeline.parallel
+    supervisor_executor(pipeline.profile, pipeline.profile_name)
     if not result.is_fresh:
         _refuse_blocked(result, request)
         _refuse_costly(result, request.max_gpu_hours)
@@ -164,8 +173,14 @@ def materialize(request: Materialize) -> int:
         if not request.is_quiet:
             _say_nothing_to_do(result)
         return 0
-    jobs = request.jobs or jobs_root()
+    jobs = request.jobs or profile_jobs_root(pipeline.profile)
     bundles, pythons = _keep_bundles(result, pipeline, request, jobs)
+    if request.preflight:
+        from nemo_runspec.preflight.recipes import preflight_all
+
+        if not preflight_all(bundles, pythons, request.profile, pipeline.settings, jobs):
+            print("error: nothing was started", file=sys.stderr)
+            return 1
 
     paths = PipelinePaths(create_job_folder("pipeline", pipelines_root(jobs)))
     try:
@@ -188,17 +203,24 @@ def materialize(request: Materialize) -> int:
             dirty=git.dirty,
             states=[[node.name, node.state.value] for node in result.nodes],
         )
-        process = start_supervisor(order, paths)
+        supervisor = _start(order, paths, pipeline)
     except BaseException:
         shutil.rmtree(paths.folder, ignore_errors=True)
         raise
     command = _command(request)
     if request.detach:
-        print(f"runs as process {process.pid} in {paths.folder}")
-        print(f"follow it with: tail -f {shlex.quote(str(paths.log))}")
-        print(f"stop it with: kill {process.pid}; go on with: {command}")
+        print(f"runs as {supervisor.label} in {paths.folder}")
+        print(f"follow it with: {typed('jobs', 'logs', '-f', str(paths.folder))}")
+        print(f"stop it with: {supervisor.stop_command}; go on with: {command}")
         return 0
-    return follow(process, paths, command)
+    return follow(supervisor, command)
+
+
+def _start(order: Order, paths: PipelinePaths, pipeline: Pipeline) -> Supervisor:
+    """The supervisor, where the profile wants it."""
+    if supervisor_executor(pipeline.profile, pipeline.profile_name) is None:
+        return LocalSupervisor(start_supervisor(order, paths), paths)
+    return start_supervisor_job(order, paths, pipeline.profile)
 
 
 def explain_stale(request: Materialize) -> str:
@@ -270,7 +292,7 @@ def _keep_bundles(
         raise UsageError(
             f"{', '.join(result.needs_bundles)} may have to run: name their bundles with --bundles"
         )
-    index = _read_index(request.bundles)
+    index = read_index(request.bundles)
     kept, pythons = {}, {}
     for recipe in result.needs_bundles:
         if recipe not in index:
@@ -289,8 +311,12 @@ def _keep_bundles(
     return kept, pythons
 
 
-def _read_index(folder: Path) -> dict[str, tuple[str, str | None]]:
-    """The folder and the interpreter of each recipe in an index of bundles."""
+def read_index(folder: Path) -> dict[str, tuple[str, str | None]]:
+    """The folder and the interpreter of each recipe in the index of a folder of bundles.
+
+    Raises:
+        UsageError: the index cannot be read, or does not say that.
+    """
     path = folder / INDEX_FILE
     try:
         index: Any = json.loads(path.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +37,23 @@ class OutputError(NemoRunspecError):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start of a job in an output folder.
+    """One job that was submitted for an output folder.
 
     Args:
         job: the job's folder.
-        handle: the handle's JSON; None when it was not yet known when the starter ended.
+        handle: the handle's JSON; None when it was not yet known when the submitter ended.
         machine: where it was submitted (`nemo_runspec.execution.supervisor.machine`).
+        executor: name of the executor that runs it; None for what no job made.
+        pipeline: folder of the pipeline that it was submitted for.
+        starts: how many times its executor started it, as far as we know.
     """
 
     job: str
     handle: str | None
     machine: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"job": self.job, "handle": self.handle, "machine": self.machine}
+    executor: str | None = None
+    pipeline: str | None = None
+    starts: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ class OutputFolder:
     recorded: int | None = None
 
     @property
+    def starts(self) -> int:
+        """How many times a job was started in it."""
+        return sum(attempt.starts for attempt in self.attempts)
+
+    @property
     def marker(self) -> Path:
         """Where its attempts and its version stand."""
         return self.folder.with_name(f"{self.generation}.json")
@@ -89,8 +97,11 @@ class OutputFolder:
 
     def with_handle(self, handle: str) -> OutputFolder:
         """The folder with the handle of its last attempt, which is on disk on return."""
-        *before, last = self.attempts
-        return self._kept(replace(self, attempts=(*before, replace(last, handle=handle))))
+        return self._with_last(handle=handle)
+
+    def with_starts(self, starts: int) -> OutputFolder:
+        """The folder whose last attempt was started so often, which is on disk on return."""
+        return self if self.attempts[-1].starts == starts else self._with_last(starts=starts)
 
     def with_version(self, version: int) -> OutputFolder:
         """The folder as recorded, which is on disk on return."""
@@ -104,19 +115,25 @@ class OutputFolder:
         inside, folder = os.path.realpath(path), os.path.realpath(self.folder)
         return inside == folder or inside.startswith(f"{folder}/")
 
+    def _with_last(self, **values: Any) -> OutputFolder:
+        *before, last = self.attempts
+        return self._kept(replace(self, attempts=(*before, replace(last, **values))))
+
     def _kept(self, changed: OutputFolder) -> OutputFolder:
         document = {
             "schema": SCHEMA,
             "name": changed.name,
             "key": changed.key,
-            "attempts": [attempt.to_dict() for attempt in changed.attempts],
+            "attempts": [asdict(attempt) for attempt in changed.attempts],
             "recorded": changed.recorded,
         }
         text = json.dumps(document, indent=1, sort_keys=True) + "\n"
         try:
             changed.marker.parent.mkdir(parents=True, exist_ok=True)
-            # After a loss of power what the store says counts (`Builder` looks there).
-            write_atomically(changed.marker, text, durable=False)
+            # After a loss of power here what the store says counts (`Builder` looks there); the
+            # jobs of a cluster live through it, and are known from here alone.
+            is_elsewhere = any(a.executor not in (None, "local") for a in changed.attempts)
+            write_atomically(changed.marker, text, durable=is_elsewhere)
         except OSError as error:
             # That of a full disk names no file.
             raise OutputError(f"{changed.marker}: cannot be written: {error.strerror}") from error
@@ -190,8 +207,9 @@ def _read(folder: OutputFolder) -> OutputFolder | None:
     """The folder with what its marker says; None if that is broken: nobody knows what is in it."""
     try:
         document: Mapping[str, Any] = json.loads(folder.marker.read_text(encoding="utf-8"))
+        known = {field.name for field in fields(Attempt)}
         attempts = tuple(
-            Attempt(str(each["job"]), each["handle"], str(each["machine"]))
+            Attempt(**{key: value for key, value in each.items() if key in known})
             for each in document["attempts"]
         )
         recorded = document["recorded"]
@@ -204,5 +222,5 @@ def _read(folder: OutputFolder) -> OutputFolder | None:
         )
     except OSError as error:
         raise OutputError(f"{folder.marker}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

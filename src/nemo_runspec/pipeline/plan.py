@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nemo_runspec.exceptions import EnvError
 from nemo_runspec.pipeline.decide import Decision, State, Upstream, decide, outcome
 from nemo_runspec.pipeline.graph import Graph
+from nemo_runspec.pipeline.left_jobs import LeftJobs
+from nemo_runspec.pipeline.outputs import output_root
 from nemo_runspec.pipeline.reason import Category, Reason, sentence
 from nemo_runspec.pipeline.world import World
 from nemo_runspec.store import Manifest
@@ -133,6 +137,8 @@ def make_plan(world: World, *, force: Collection[str] = ()) -> PlanResult:
     graph = world.graph
     forced = {graph.artifact(address).address for address in force}
     world.preload()
+    with contextlib.suppress(EnvError):  # without a place for outputs nothing was ever built
+        world.left_jobs = LeftJobs(output_root(world.settings))
     decisions = _decisions(world, forced)
     _settle_gone(graph, decisions)
     world.flush()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _STYLES = {
     "built": "green",
     "fresh": "green",
+    "queued": "cyan",
     "running": "yellow",
     "waiting": "magenta",
     "failed": "red",
@@ -91,7 +92,17 @@ def _waiting(event: Event) -> str:
 def _running(event: Event) -> str:
     attempt = event.get("attempt", 1)
     again = f", attempt {attempt}" if attempt > 1 else ""
-    return f"{event['name']}: running{again} ({event.get('why', 'stale')}); log: {event['log']}"
+    job = f" as job {event['id']} of {event['executor']}" if event.get("id") else ""
+    why = event.get("why", "stale")
+    return f"{event['name']}: running{again}{job} ({why}); log: {event['log']}"
+
+
+def _queued(event: Event) -> str:
+    attempt = event.get("attempt", 1)
+    again = f", attempt {attempt}" if attempt > 1 else ""
+    why = f" ({event['why']})" if event.get("why") else ""
+    job = f"job {event['id']} of {event['executor']}"
+    return f"{event['name']}: queued{again} as {job}{why}; log: {event['log']}"
 
 
 def _built(event: Event) -> str:
@@ -125,6 +136,7 @@ def _version(event: Event) -> str:
 _LINES: dict[str, Callable[[Event], str]] = {
     "fresh": _fresh,
     "waiting": _waiting,
+    "queued": _queued,
     "running": _running,
     "built": _built,
     "failed": _failed,
@@ -203,7 +215,7 @@ class _LiveTable:
         for name, row in self._rows.items():
             state = row["state"]
             detail = row["detail"]
-            if state == "running":
+            if state in ("queued", "running"):
                 detail = f"{duration(max(0.0, time.time() - row['at']))}  {detail}"
             style = _STYLES.get(state, "")
             table.add_row(Text(name), Text(state, style=style), Text(detail))

@@ -95,6 +95,8 @@ class Recorder:
     def record(self, task: BuildTask, output: OutputFolder, ended: Ended) -> Built:
         """Let a build's key stand for what its job made, as a version if the job logged none.
 
+        A second call for the same job makes no second version.
+
         Args:
             task: the version to make.
             output: the folder that the job wrote to.
@@ -107,7 +109,10 @@ class Recorder:
         promised = self.promised(task, output, ended)
         records = list(ended.records)
         if isinstance(promised, Path):
-            records.append(JobRecord.of(self._log_output(task, output, ended, promised)))
+            logged = self._logged_before(task, output) or self._log_output(
+                task, output, ended, promised
+            )
+            records.append(JobRecord.of(logged))
         with contextlib.suppress(NemoRunspecError):
             # That the record of the run is not written takes nothing from its versions.
             versions = [f"{each.name}:v{each.version}" for each in records]
@@ -176,6 +181,14 @@ class Recorder:
                 f"target says type = {said!r}; log that, or change the target's type",
                 ended.paths.log,
             )
+
+    def _logged_before(self, task: BuildTask, output: OutputFolder) -> Manifest | None:
+        """The version of this output, where recording it was cut short behind its manifest."""
+        name = self.view.own_name(task.name)
+        latest = self.store.latest_manifests([name]).get(name)
+        if latest is None or latest.key != task.key or latest.extra.get("checkpoint"):
+            return None
+        return latest if output.holds(latest.path) else None
 
     def _log_output(
         self, task: BuildTask, output: OutputFolder, ended: Ended, path: Path

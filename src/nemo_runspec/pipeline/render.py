@@ -159,6 +159,8 @@ def _figure(value: float) -> str:
 
 def _holder(node: PlannedNode) -> str:
     held = node.holder or {}
+    if "job" in held:
+        return f"job {held['job']} of {held['executor']}"
     user, host = held.get("user"), held.get("host")
     who = "@".join(str(each) for each in (user, host) if each) or "somebody"
     since = held.get("since")

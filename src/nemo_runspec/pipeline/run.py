@@ -38,6 +38,9 @@ class Options:
         forced: addresses of the artifacts to build even if they are fresh.
         max_gpu_hours: start nothing more once so much was spent; None for no limit.
         holder: what others read who wait for a lease of ours.
+        built_before: names of what this pipeline built before its supervisor was started again; it
+            is not built anew for having been forced.
+        spent_before: the GPU-hours that it spent until then.
     """
 
     parallel: int = 1
@@ -45,6 +48,8 @@ class Options:
     forced: frozenset[str] = frozenset()
     max_gpu_hours: float | None = None
     holder: Mapping[str, Any] = field(default_factory=dict)
+    built_before: frozenset[str] = frozenset()
+    spent_before: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,26 @@ from nemo_runspec.pipeline.decide import (
 )
 from nemo_runspec.pipeline.elements import ElementTask
 from nemo_runspec.pipeline.graph import Graph
+from nemo_runspec.pipeline.patience import may_come_back
+from nemo_runspec.pipeline.progress import duration
 from nemo_runspec.pipeline.reason import sentence
 from nemo_runspec.pipeline.run import Events, Options, Stop, Summary, describe_holder
-from nemo_runspec.pipeline.task import BuildError, BuildStopped, BuildTask, Built, Started
+from nemo_runspec.pipeline.task import (
+    BuildError,
+    BuildStopped,
+    BuildTask,
+    Built,
+    Note,
+    Queued,
+    Started,
+)
 from nemo_runspec.pipeline.world import World
 from nemo_runspec.store import HeldLease, Lease
 from runspec.plan import PlanArtifact
 
 _LOOK_SECONDS = 0.3
 _LOOK_SECONDS_REMOTE = 2.0
+_LOOK_SECONDS_AWAY = 1.0
 
 
 @dataclass
@@ -128,6 +139,7 @@ class Schedule:
         self._pushed = itertools.count()
         self._held: dict[_Work, float] = {}
         self._told_waiting: dict[_Work, str] = {}
+        self._away_since: dict[_Work, float] = {}
         self._fanouts: dict[str, _Fanout] = {}
         self._running: dict[_Work, _Running] = {}
         self._closing: str | None = None
@@ -135,7 +147,7 @@ class Schedule:
         self._built: set[str] = set()
         self._fresh: set[str] = set()
         self._ended: set[str] = set()
-        self._spent = 0.0
+        self._spent = options.spent_before
 
     def run(self) -> Summary:
         """Bring everything up to date.
@@ -225,8 +237,9 @@ class Schedule:
         try:
             decision = self._decide(work)
         except NemoRunspecError as error:
-            self._fail(work, str(error))
+            self._postpone(work, error)
             return
+        self._away_since.pop(work, None)
         if decision.made is not None:
             self._done(work, decision.made, built=False)
         elif decision.state is State.BLOCKED:
@@ -254,7 +267,8 @@ class Schedule:
     def _decide(self, work: _Work) -> Decision:
         artifact = self._graph.artifacts[work.address]
         fanout = self._fanouts.get(work.address)
-        forced = work.address in self._forced
+        name = artifact.name if work.element is None else work.element.name
+        forced = work.address in self._forced and name not in self._options.built_before
         if work.element is not None:
             assert fanout is not None
             return decide_element(
@@ -293,7 +307,7 @@ class Schedule:
         try:
             lease = store.acquire(lease_id, {**self._options.holder, "address": work.address})
         except NemoRunspecError as error:
-            self._fail(work, str(error))
+            self._postpone(work, error)
             return
         if isinstance(lease, HeldLease):
             self._wait_for(work, {**lease.holder, "since": lease.acquired_at})
@@ -305,7 +319,7 @@ class Schedule:
             again = self._decide(work)
         except NemoRunspecError as error:
             self._release(lease)
-            self._fail(work, str(error))
+            self._postpone(work, error)
             return
         if again.state is State.STALE and again.key == decision.key and not again.needs:
             self._start(work, again, lease)
@@ -328,13 +342,13 @@ class Schedule:
         fanout = None if element is not None else self._fanouts.get(work.address)
         wakeup = self._stop.wakeup
 
-        def started(job: Started) -> None:
-            wakeup.put((work, job))
+        def tell(news: Started | Queued | Note) -> None:
+            wakeup.put((work, news))
 
         def make() -> Built:
             if fanout is not None:
-                return self._builder.gather(task, fanout.listed())
-            return self._builder.build(task, started, lease.is_mine)
+                return self._builder.gather(task, fanout.listed(), tell)
+            return self._builder.build(task, tell, lease.is_mine)
 
         def run() -> None:
             result: Any
@@ -357,15 +371,8 @@ class Schedule:
         work, result = message
         running = self._running[work]
         name = running.task.name
-        if isinstance(result, Started):
-            self._events.tell(
-                "running",
-                name=name,
-                why=sentence(running.task.decision.reasons),
-                job=str(result.paths.folder),
-                log=str(result.paths.log),
-                attempt=result.attempt,
-            )
+        if isinstance(result, (Started, Queued, Note)):
+            self._tell_news(name, sentence(running.task.decision.reasons), result)
             return
         del self._running[work]
         self._world.held.discard(running.lease.lease_id)
@@ -394,6 +401,10 @@ class Schedule:
             self._counts["stopped"] += 1
             self._ended.add(work.address)
             self._events.tell("stopped", name=name, why=str(result))
+            if result.unanswered is not None and self._closing is None:
+                # Each of the others would wait as long, for nothing.
+                self._closing = f"{result.unanswered} does not answer"
+                self._events.tell("note", text=f"{self._closing}; nothing more is started")
         elif isinstance(result, BuildError):
             self._fail(work, str(result), None if result.log is None else str(result.log))
         elif isinstance(result, NemoRunspecError):
@@ -403,6 +414,22 @@ class Schedule:
             self._fail(work, f"{result.strerror or result}{place}")
         else:
             raise result
+
+    def _tell_news(self, name: str, why: str | None, news: Started | Queued | Note) -> None:
+        if isinstance(news, Note):
+            self._events.tell("note", name=name, text=news.text)
+            return
+        kind, why = ("queued", news.why) if isinstance(news, Queued) else ("running", why)
+        self._events.tell(
+            kind,
+            name=name,
+            why=why,
+            attempt=news.attempt,
+            executor=news.executor,
+            id=news.job_id,
+            job=str(news.paths.folder),
+            log=str(news.paths.log),
+        )
 
     def _done(self, work: _Work, made: Made, *, built: bool) -> None:
         if work.element is not None:
@@ -546,9 +573,26 @@ class Schedule:
         pause = _LOOK_SECONDS if is_near else _LOOK_SECONDS_REMOTE
         self._held[work] = time.monotonic() + pause
 
+    def _postpone(self, work: _Work, error: NemoRunspecError) -> None:
+        """Look at it again if the store may only be away for a while; else it has failed."""
+        now = time.monotonic()
+        since = self._away_since.setdefault(work, now)
+        patience = self._builder.patience
+        if not may_come_back(error) or now - since >= patience:
+            del self._away_since[work]
+            self._fail(work, str(error))
+            return
+        if since == now:
+            name = work.part or self._graph.artifacts[work.address].name
+            text = f"{error}; waits up to {duration(patience)}"
+            self._events.tell("note", name=name, text=text)
+        self._held[work] = now + _LOOK_SECONDS_AWAY
+
     def _release(self, lease: Lease) -> None:
         self._world.held.discard(lease.lease_id)
-        lease.release()
+        # One that cannot be given back is taken over once this process is gone.
+        with contextlib.suppress(NemoRunspecError):
+            lease.release()
 
 
 def _differs(before: Upstream, now: Upstream) -> bool:

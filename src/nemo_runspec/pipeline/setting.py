@@ -12,11 +12,14 @@ from nemo_runspec.artifacts.view import StoreView, open_view
 from nemo_runspec.cli_context import GlobalContext
 from nemo_runspec.env import parse_env
 from nemo_runspec.exceptions import ProfileError, UsageError
+from nemo_runspec.execution.registry import get_executor
 from nemo_runspec.pipeline.cache import PlanCache, cache_folder
 from nemo_runspec.pipeline.graph import Graph
 from nemo_runspec.pipeline.world import World
 from nemo_runspec.utils import find_repository_root
 from runspec.plan import Plan, read_plan
+
+_PARALLEL_ON_CLUSTERS = 16
 
 
 class NoStoreError(UsageError):
@@ -47,12 +50,17 @@ class Pipeline:
 
     @property
     def parallel(self) -> int:
-        """So many jobs run at once.
+        """So many jobs run at once: one, and more where they wait in the queue of a cluster.
 
         Raises:
             ProfileError: the profile says something else than a number.
+            ExecutionError: its executor is unknown or cannot be loaded.
         """
-        value = self.profile.get("parallel", 1)
+        value = self.profile.get("parallel")
+        if value is None:
+            executor = str(self.profile.get("executor") or "local")
+            is_here = get_executor(executor).runs_here
+            return 1 if is_here else _PARALLEL_ON_CLUSTERS
         if isinstance(value, bool) or not str(value).isdecimal() or int(value) < 1:
             raise ProfileError(
                 f"profile {self.profile_name!r}: parallel must be a number from 1, not {value!r}"

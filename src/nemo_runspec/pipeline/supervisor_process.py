@@ -2,7 +2,8 @@
 
 `start_supervisor` writes what it is to do into the pipeline's folder and starts it; it outlives
 whoever started it. SIGTERM tells it to stop: the jobs of this machine are ended, those of a
-cluster go on and are picked up by the next call.
+cluster go on and are picked up by the next call. Started again on the same folder, as a cluster
+does with a job of its own (`nemo_runspec.pipeline.supervisor_job`), it goes on.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from nemo_runspec.exceptions import NemoRunspecError
 from nemo_runspec.execution.supervisor import identity, is_alive, machine
 from nemo_runspec.jobs import PipelinePaths
 from nemo_runspec.pipeline.build import Builder
-from nemo_runspec.pipeline.events import EventLog, make_event
+from nemo_runspec.pipeline.events import EventLog, EventReader, make_event
 from nemo_runspec.pipeline.facts import GitFacts
 from nemo_runspec.pipeline.in_use import in_use
 from nemo_runspec.pipeline.outputs import output_root
+from nemo_runspec.pipeline.patience import patience_seconds
 from nemo_runspec.pipeline.run import Events, Options, Stop, make_holder, summary_event
 from nemo_runspec.pipeline.schedule import Schedule
 from nemo_runspec.pipeline.setting import open_pipeline
@@ -199,6 +201,7 @@ def _run(order: Order, paths: PipelinePaths, stop: Stop) -> int:
         roots=order.roots,
         settings=ArtifactsSettings(**order.settings),
     )
+    built_before, spent_before = _progress_so_far(paths)
     builder = Builder(
         view=pipeline.view,
         settings=pipeline.settings,
@@ -210,6 +213,8 @@ def _run(order: Order, paths: PipelinePaths, stop: Stop) -> int:
         profile=order.profile,
         git=GitFacts(order.commit, order.dirty),
         stopping=lambda: stop.asked,
+        pipeline=str(paths.folder),
+        patience=patience_seconds(),
     )
     options = Options(
         parallel=order.parallel,
@@ -217,6 +222,8 @@ def _run(order: Order, paths: PipelinePaths, stop: Stop) -> int:
         forced=frozenset(order.forced),
         max_gpu_hours=order.max_gpu_hours,
         holder=make_holder(str(paths.folder)),
+        built_before=built_before,
+        spent_before=spent_before,
     )
     log = EventLog(paths.events)
     events = Events(log)
@@ -228,6 +235,13 @@ def _run(order: Order, paths: PipelinePaths, stop: Stop) -> int:
     events.tell("end", **summary_event(summary))
     log.close()
     return summary.exit_code
+
+
+def _progress_so_far(paths: PipelinePaths) -> tuple[frozenset[str], float]:
+    """What a supervisor built that was in this folder before us, and the GPU-hours it took."""
+    built = [each for each in EventReader(paths.events).read() if each.get("event") == "built"]
+    hours = sum(float(each.get("gpu_hours") or 0.0) for each in built)
+    return frozenset(str(each["name"]) for each in built), hours
 
 
 def _report(paths: PipelinePaths, message: str, code: int) -> int:

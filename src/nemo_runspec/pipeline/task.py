@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,16 @@ class BuildError(NemoRunspecError):
 
 
 class BuildStopped(NemoRunspecError):
-    """A build was told to stop before it had ended."""
+    """A build was given up before it had ended; the next call goes on with it.
+
+    Args:
+        message: one line: what becomes of it.
+        unanswered: who does not answer; None when it was told to stop.
+    """
+
+    def __init__(self, message: str, unanswered: str | None = None) -> None:
+        self.unanswered = unanswered
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,48 @@ class Started:
 
     Args:
         paths: its folder.
-        attempt: how many jobs there were in its output folder, this one included.
+        attempt: how many times a job was started in its output folder, this time included.
+        executor: whose job it is; None for one of this machine.
+        job_id: what the executor calls it.
     """
 
     paths: JobPaths
     attempt: int
+    executor: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job that waits for its turn on a cluster.
+
+    Args:
+        paths: its folder.
+        attempt: how many times a job was started in its output folder, the next time included.
+        executor: whose job it is.
+        job_id: what the executor calls it.
+        why: what it waits for, as far as that is known.
+    """
+
+    paths: JobPaths
+    attempt: int
+    executor: str
+    job_id: str
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """What people should know of a build while it goes on.
+
+    Args:
+        text: one line.
+    """
+
+    text: str
+
+
+Tell = Callable[["Started | Queued | Note"], None]
 
 
 @dataclass(frozen=True)

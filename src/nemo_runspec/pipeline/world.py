@@ -27,6 +27,7 @@ from nemo_runspec.pipeline.external import (
 )
 from nemo_runspec.pipeline.graph import Graph
 from nemo_runspec.pipeline.key import InputPart, KeyParts, Parts, key_of
+from nemo_runspec.pipeline.left_jobs import LeftJobs
 from nemo_runspec.pipeline.reason import Category, Reason, diff_parts, input_label
 from nemo_runspec.store import KeyRecord, Manifest, Store, parse_artifact_reference
 from nemo_runspec.store.lineage import Revocations
@@ -86,6 +87,8 @@ class World:
 
     Attributes:
         held: leases that this process holds itself.
+        left_jobs: finds jobs that make a version while nobody holds its lease, for those who only
+            look; None for those who build, and pick such jobs up.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class World:
         self.settings = settings
         self.root = root
         self.held: set[str] = set()
+        self.left_jobs: LeftJobs | None = None
         self._profile = dict(profile or {})
         variables = self._profile.get("env_vars")
         self._composer = Composer(
@@ -311,7 +315,10 @@ class World:
         if lease_id in self.held:
             return None
         held = self.store.lease_holder(lease_id)
-        return None if held is None else {"since": held.acquired_at, **held.holder}
+        if held is not None:
+            return {"since": held.acquired_at, **held.holder}
+        name, _, key = lease_id.rpartition("/")
+        return None if self.left_jobs is None else self.left_jobs.find(name, key)
 
     def latest(self, name: str) -> Manifest | None:
         """The newest version of an artifact, one's own first."""

@@ -6,6 +6,7 @@ Each command is a module with its help, which is the manual, and a function ``ru
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nemo_runspec._names import hint
@@ -61,9 +62,11 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     Raises:
         NemoRunspecError: something is wrong with the command line or the store.
     """
-    from nemo_runspec.command_line import HELP, parse
+    from nemo_runspec.command_line import HELP, PROFILE, parse
 
     command, run = _load(name)
+    # A store on a cluster is reached through the profile's tunnel, before this is called.
+    command = replace(command, flags=(*command.flags, PROFILE))
     given = parse(command, argv)
     if given.has(HELP.names[0]):
         print(command.help(), end="")

@@ -213,7 +213,7 @@ def test_detached_it_goes_on_by_itself(shop: Workshop, gate: Path) -> None:
     code, out, err = shop.materialize("--detach")
     assert (code, err) == (0, "")
     (folder,) = shop.pipelines()
-    assert f"tail -f {folder / 'log'}" in out
+    assert f"nemo-runspec jobs logs -f {folder}" in out
     for path in (shop.plan_folder / "plan.json", shop.bundles / "data" / "bundle.json"):
         path.unlink()
     job = wait_until_runs(shop, "model")

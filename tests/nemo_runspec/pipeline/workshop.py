@@ -241,8 +241,10 @@ class Workshop:
         return [json.loads(line) for line in text.splitlines()]
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+def finish(
+    process: subprocess.Popen[str], patience: float = PATIENCE_SECONDS
+) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=patience)
     return process.returncode, out, err
 
 

@@ -1,0 +1,1 @@
+"""Trying a profile before the big job: `doctor`, and `--preflight` of recipes and pipelines."""
