@@ -15,7 +15,7 @@ from nemo_runspec.exceptions import (
     NemoRunspecError,
 )
 
-HEAVY = ("omegaconf", "yaml", "pydantic", "rich", "typer", "click")
+HEAVY = ("nemo_run", "omegaconf", "yaml", "pydantic", "rich", "typer", "click")
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,10 @@ HEAVY = ("omegaconf", "yaml", "pydantic", "rich", "typer", "click")
         ("nemo_runspec.config, nemo_runspec.env, nemo_runspec.display", ()),
         ("nemo_runspec.cli_context, nemo_runspec.recipe_config, nemo_runspec.utils", ()),
         ("nemo_runspec.store, nemo_runspec.store.lineage, nemo_runspec.store_admin", ()),
+        ("nemo_runspec.step, nemo_runspec.pipeline, nemo_runspec.packaging", ()),
+        ("nemo_runspec.squash, nemo_runspec.evaluator, nemo_runspec.run", ()),
+        ("nemo_runspec.packaging.code_packager, nemo_runspec.pipeline.steps.run", ()),
+        ("nemo_runspec.pipeline.steps.experiment", ("omegaconf", "yaml")),
         ("nemo_runspec.config.loader, nemo_runspec.config.resolvers", ("omegaconf", "yaml")),
     ],
 )
@@ -73,6 +77,44 @@ def test_imports_bring_nothing_heavy(modules: str, allowed: tuple[str, ...]) -> 
         ("nemo_runspec.cli_context", "GlobalContext split_unknown_args"),
         ("nemo_runspec.recipe_config", "RecipeConfig parse_recipe_config"),
         ("nemo_runspec.display", "display_job_config display_job_submission"),
+        (
+            "nemo_runspec.execution",
+            "create_executor create_slurm_executor get_executor_type build_env_vars execute_local "
+            "get_startup_commands prepend_startup_to_cmd clone_git_repos_via_tunnel",
+        ),
+        ("nemo_runspec.step", "Step"),
+        (
+            "nemo_runspec.pipeline",
+            "PipelineConfig Launcher run_pipeline run_local run_nemo_run run_sbatch "
+            "generate_sbatch_script generate_pipeline_commands",
+        ),
+        (
+            "nemo_runspec.packaging",
+            "SelfContainedPackager CodePackager REMOTE_CONFIG REMOTE_SCRIPT",
+        ),
+        ("nemo_runspec.packaging.code_packager", "CodePackager"),
+        (
+            "nemo_runspec.packaging.self_contained_packager",
+            "SelfContainedPackager inline_imports",
+        ),
+        (
+            "nemo_runspec.squash",
+            "ensure_squashed_image check_sqsh_exists get_squash_path container_to_sqsh_name "
+            "normalize_container_source build_salloc_args resolve_build_partition "
+            "resolve_build_time resolve_build_image resolve_build_cache_dir",
+        ),
+        (
+            "nemo_runspec.run",
+            "RunConfig patch_nemo_run_ray_template_for_cpu "
+            "patch_nemo_run_rsync_accept_new_host_keys",
+        ),
+        (
+            "nemo_runspec.evaluator",
+            "parse_task_flags get_non_task_args needs_wandb ensure_wandb_host_env "
+            "inject_wandb_env_mappings collect_evaluator_images maybe_auto_squash_evaluator "
+            "save_eval_configs",
+        ),
+        ("nemo_runspec.exceptions", "ArtifactNotFoundError ArtifactVersionNotFoundError"),
         ("nemo_runspec.utils", "resolve_run_interpolations rewrite_paths_for_remote"),
     ],
 )
