@@ -38,6 +38,17 @@ def our_python() -> str:
     return str(_installed(REPOSITORY / "3rdparty" / "python" / "python-default.lock") / "python")
 
 
+def slurm_python() -> str:
+    """Return a Python with what our library needs, with NeMo-Run and with Ray.
+
+    Raises:
+        BenchmarkError: if that cannot be installed.
+    """
+    return str(
+        _installed(REPOSITORY / "3rdparty" / "python" / "nemo-runspec-slurm.lock") / "python"
+    )
+
+
 @cache
 def _installed(lock: Path) -> Path:
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]

@@ -1,6 +1,6 @@
 """Prints every figure beside its peer, measured in one run.
 
-    python3 benchmarks/run.py [--rounds N] [--noop] [--cold] [--json FILE]
+    python3 benchmarks/run.py [--rounds N] [--noop] [--submit] [--cold] [--json FILE]
 
 Any Python from 3.10 on; it starts what it needs, in a copy of the repository that is gone
 afterwards. README.md beside this file says how to read it.
@@ -19,7 +19,7 @@ from pathlib import Path
 from cold import cold_figures
 from harness import Figure, machine, table
 from noop import noop_figures
-from peer_tools import peer
+from peer_tools import peer, slurm_python
 from scene import REPOSITORY, BenchmarkError, environment, find_python, new_scene, run
 from warm import warm_figures
 
@@ -44,6 +44,16 @@ def store_rate(rounds: int) -> list[Figure]:
     return [Figure.from_dict(figure) for figure in document]
 
 
+def submit_rate(rounds: int) -> list[Figure]:
+    """Return the figures of submit_rate.py: it needs NeMo-Run, Ray and Slurm's packages."""
+    paths = os.pathsep.join([str(REPOSITORY / name) for name in ("src", "benchmarks", "")])
+    script = str(Path(__file__).with_name("submit_rate.py"))
+    python = slurm_python()
+    env = environment(PYTHONPATH=paths, RUNSPEC_RAY_PYTHON=python)
+    document = json.loads(run([python, script, str(rounds)], REPOSITORY, env).output)
+    return [Figure.from_dict(figure) for figure in document]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description="Print every figure beside its peer.")
@@ -57,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--noop",
         action="store_true",
         help="pipelines with nothing to do too: their peers are installed, and some minutes",
+    )
+    parser.add_argument(
+        "--submit",
+        action="store_true",
+        help="submitting to a real Slurm and Ray too: they are started, and some minutes",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to FILE")
     options = parser.parse_args(argv)
@@ -80,6 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         noop = noop_figures(options.rounds) if options.noop else []
         if noop:
             print(table("nothing to do", noop), end="\n\n", flush=True)
+        submit = submit_rate(options.rounds) if options.submit else []
+        if submit:
+            print(table("submitting", submit), end="\n\n", flush=True)
         cold, steps = cold_figures() if options.cold else ([], ())
         if cold:
             print(table("cold start", cold), end="\n\n")
@@ -94,7 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         document = {
             "date": date,
             "machine": {"at_start": at_start, "at_end": at_end, "parsing": python},
-            "figures": [figure.to_dict() for figure in [*parsing, *warm, *store, *noop, *cold]],
+            "figures": [
+                figure.to_dict() for figure in [*parsing, *warm, *store, *noop, *submit, *cold]
+            ],
             "cold_steps": [{"name": step.name, "seconds": step.seconds} for step in steps],
         }
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
