@@ -375,7 +375,7 @@ class Builder:
         python = self._python(bundle) if executor.runs_here else JobPython()
         with new_job_folder(task.name, self.jobs) as paths:
             context = self._context(task, composed, paths, output)
-            build = Build(output.folder, output.starts + 1, context)
+            build = Build(output.folder, output.starts + 1, context, task.is_element)
             request = prepare_job(composed, paths, bundle, python, build, executor)
             attempt = Attempt(
                 str(paths.folder), None, machine(), executor.name, self.pipeline or None

@@ -47,7 +47,6 @@ from runspec import Bundle
 
 DEFAULT_EXECUTOR = "local"
 OUTPUT_DIR_KEY = "output_dir"
-ELEMENT_KEY = "element"
 
 _LIBRARY_FILE = "nemo_runspec/config/resolvers.py"
 _LIBRARY = "nemo-runspec"
@@ -155,7 +154,7 @@ class ComposedJob:
             context=None if build.context is None else paths.context,
             key=None if build.context is None else build.context.key,
             store=self._store(),
-            is_element=self.job_config[RUN_SECTION].get(ELEMENT_KEY) is not None,
+            is_element=build.is_element,
         )
 
     def _store(self) -> Path | None:
@@ -175,11 +174,13 @@ class Build:
         output: the folder it writes to.
         attempt: how many times it was started with this folder, this time included.
         context: what it is told about artifacts; None where versions are not recorded.
+        is_element: whether it is one of many that start at about the same time.
     """
 
     output: Path
     attempt: int = 1
     context: JobContext | None = None
+    is_element: bool = False
 
 
 def compose(
@@ -402,8 +403,7 @@ def _resolved_profile(job_config: DictConfig) -> dict[str, Any]:
             resolved[str(key)] = OmegaConf.to_container(value, resolve=True) if plain else value
         except OmegaConfBaseException as error:
             raise ConfigError(f"run.env.{key}: {describe_omegaconf_error(error)}") from error
-    partition = resolved.get(f"{job_config.run.mode}_partition")
-    return {**resolved, "partition": partition} if partition else resolved
+    return resolved
 
 
 def _resolve(job_config: DictConfig, key: str, value: str | None) -> str | None:

@@ -13,6 +13,9 @@ from nemo_runspec.jobs import JobPaths
 from nemo_runspec.pipeline.decide import Absent, Decision, Made
 from runspec.plan import PlanArtifact
 
+# In the address of a target that another one generated: `:sft#learning_rate-1e-3`.
+GENERATED = "#"
+
 
 class BuildError(NemoRunspecError):
     """A build did not come to what its target promises.
@@ -64,6 +67,11 @@ class BuildTask:
     def key(self) -> str:
         assert self.decision.key is not None
         return self.decision.key
+
+    @property
+    def is_element(self) -> bool:
+        """Whether it is one of many alike: an element of a fan-out, or a variant of a sweep."""
+        return self.element is not None or GENERATED in self.artifact.address
 
     @property
     def missing(self) -> tuple[MissingInput, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nemo_runspec.execution.protocol import Handle
 from tests.integration.clusters.slurm_cluster import SlurmCluster
 from tests.nemo_runspec.executor_contract import wait_for as wait_for_condition
 from tests.nemo_runspec.pipeline import workshop
@@ -104,6 +105,9 @@ def test_foreach(shop: SlurmShop) -> None:
     assert (code, err) == (0, ""), out
     assert sorted(shop.ran()) == ["data", "each", "each", "each"]
     assert len(shop.manifest("each").metadata["elements"]) == 3
+    handles = [job / "handle.json" for job in shop.far_jobs() if "-each" in job.name]
+    ids = sorted(Handle.from_json(path.read_text()).id for path in handles)
+    assert [id.partition("_")[2] for id in ids] == ["0", "1", "2"]
     assert shop.run_far()[1].startswith("nothing to do")
 
 

@@ -10,11 +10,15 @@ from omegaconf import OmegaConf
 
 from nemo_runspec.artifacts.job_context import JobInput
 from nemo_runspec.bundles import keep_bundle, open_python, read_bundle
+from nemo_runspec.cli_context import GlobalContext
 from nemo_runspec.exceptions import ConfigError
 from nemo_runspec.execution.errors import ExecutionError
+from nemo_runspec.pipeline.decide import Decision, State
 from nemo_runspec.pipeline.facts import git_facts
-from nemo_runspec.pipeline.submit import has_library, pinned_config, with_partition
+from nemo_runspec.pipeline.submit import compose, has_library, pinned_config, with_partition
+from nemo_runspec.pipeline.task import BuildTask
 from nemo_runspec.store import VersionDraft
+from runspec.plan import PlanArtifact
 from tests.nemo_runspec.executor_contract import wait_for
 from tests.nemo_runspec.pipeline.workshop import Workshop, finish
 
@@ -216,3 +220,31 @@ def test_inputs_come_first(tmp_path: Path) -> None:
 def test_partition(named: dict[str, str], followed: str | None, left: str | None) -> None:
     assert with_partition(named, is_attached=True).get("partition") == followed
     assert with_partition(named, is_attached=False).get("partition") == left
+
+
+@pytest.mark.parametrize(("is_attached", "partition"), [(True, "r"), (False, "p"), (None, "r")])
+def test_partition_of_a_profile_without_one_for_jobs_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_attached: bool | None, partition: str
+) -> None:
+    shop = Workshop(tmp_path)
+    shop.plain("data")
+    profile = "[far]\nexecutor = 'slurm'\npartition = 'p'\nrun_partition = 'r'\n"
+    (tmp_path / "env.toml").write_text(profile)
+    monkeypatch.setenv("NEMOTRON_ENV_FILE", str(tmp_path / "env.toml"))
+    bundle = read_bundle(shop.bundles / "data")
+    composed = compose(bundle, GlobalContext(run="far"), [], is_attached=is_attached)
+    assert composed.profile["partition"] == partition
+
+
+@pytest.mark.parametrize(
+    ("address", "element", "expected"),
+    [
+        ("src/demo:sft", None, False),
+        ("src/demo:sft#learning_rate-1e-3", None, True),
+        ("src/demo:each", {"index": 0, "value": "x"}, True),
+    ],
+)
+def test_one_of_many(address: str, element: dict[str, Any] | None, expected: bool) -> None:
+    artifact = PlanArtifact(address=address, name="sft", recipe="src/demo:recipe")
+    decision = Decision(State.STALE, "sft")
+    assert BuildTask(artifact, decision, element).is_element is expected
