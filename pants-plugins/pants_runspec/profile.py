@@ -78,6 +78,12 @@ def executors_of(content: bytes, profile: str) -> tuple[str, ...]:
     return tuple(sorted({value for value in found.values() if isinstance(value, str)}))
 
 
+def executors_overridden(dotlist: Iterable[str]) -> tuple[str, ...]:
+    """Return the executors that overrides of a recipe's config name, which win over a profile's."""
+    found = (override.partition("=") for override in dotlist)
+    return tuple(value for key, _, value in found if key == "run.env.executor")
+
+
 def profile_named(arguments: Sequence[str]) -> str | None:
     """Return the profile that a command line of the launcher runs jobs on, None if it names none.
 

@@ -43,16 +43,13 @@ find_python() {
 }
 """
 
+# What another Python or PEX left behind would reach into the launcher's own.
+FORGET_PYTHONS = (
+    "unset PYTHONHOME PYTHONPATH PEX_INTERPRETER PEX_MODULE PEX_SCRIPT PEX_PYTHON PEX_PYTHON_PATH\n"
+)
+
 # Sets `python` to one for the launcher; `fail MESSAGE` says that there is none, and ends.
-LAUNCHER_PYTHON = r"""# What another Python or PEX left behind would reach into the launcher's own.
-unset PYTHONHOME PYTHONPATH PEX_INTERPRETER PEX_MODULE PEX_SCRIPT PEX_PYTHON PEX_PYTHON_PATH
-
-if [ -n "$RUNSPEC_LAUNCHER_PEX" ]; then
-    # From `pants run`: the launcher that the profile needs, and the Python that it was made for.
-    exec "$RUNSPEC_LAUNCHER_PYTHON" "$RUNSPEC_LAUNCHER_PEX" recipe "$here" "$@"
-fi
-
-if [ -n "$RUNSPEC_LAUNCHER_PYTHON" ]; then
+LAUNCHER_PYTHON = r"""if [ -n "$RUNSPEC_LAUNCHER_PYTHON" ]; then
     python=$RUNSPEC_LAUNCHER_PYTHON
     problem="RUNSPEC_LAUNCHER_PYTHON=$python is no Python $versions that runs"
     fits "$python" || fail "$problem; unset it or name another"
@@ -87,6 +84,12 @@ done
 here=$(CDPATH='' cd -- "$(dirname -- "$here")" && pwd -P) || fail "cannot find the folder of $0"
 [ -f "$here/launcher.pex" ] || fail "$here: launcher.pex is missing; make the bundle anew"
 
+@forget_pythons@
+if [ -n "$RUNSPEC_LAUNCHER_PEX" ]; then
+    # From `pants run`: the launcher that the profile needs, and the Python that it was made for.
+    exec "$RUNSPEC_LAUNCHER_PYTHON" "$RUNSPEC_LAUNCHER_PEX" recipe "$here" "$@"
+fi
+
 @launcher_python@
 exec "$python" "$here/launcher.pex" recipe "$here" "$@"
 """
@@ -103,4 +106,5 @@ def run_script(versions: Sequence[str]) -> str:
     """
     text = RUN_SCRIPT.replace("@versions@", " ".join(versions))
     text = text.replace("@find_python@", FIND_PYTHON)
+    text = text.replace("@forget_pythons@", FORGET_PYTHONS)
     return text.replace("@launcher_python@", LAUNCHER_PYTHON)

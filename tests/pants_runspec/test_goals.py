@@ -445,11 +445,17 @@ def test_a_run_takes_the_plan_of_its_inputs_along(runner: RuleRunner) -> None:
 def test_a_run_brings_the_launcher_that_its_profile_needs(runner: RuleRunner) -> None:
     answers(runner, plan=planned({"p:data": "fresh"}))
     bundles = []
-    for arguments in ("", "--profile rayed", "--profile prod", "-d -r prod", "--profile prod -h"):
+    for arguments, needed in (
+        ("", False),
+        ("--profile rayed", False),
+        ("--profile prod", True),
+        ("-d -r prod", True),
+        ("--profile prod -h", False),
+        ("--profile rayed run.env.executor=slurm", True),
+    ):
         request = run_request(runner, arguments)
         files = {f.path: f.content for f in runner.request(DigestContents, [request.digest])}
         bundles.append(json.loads(files["bundle/bundle.json"])["digest"])
-        needed = "prod" in arguments and "-h" not in arguments
         assert ("__launcher/launcher.pex" in files) is needed
         assert ("RUNSPEC_LAUNCHER_PEX" in request.extra_env) is needed
         if needed:

@@ -20,7 +20,7 @@ from pants_runspec.launcher import (
     build_launcher,
 )
 from pants_runspec.launcher_tools import needs_nemo_run
-from pants_runspec.profile import ProfileRequest, read_profile
+from pants_runspec.profile import ProfileRequest, executors_overridden, read_profile
 from pants_runspec.recipe.bundle import BundleRequest, assemble_bundle
 from pants_runspec.recipe.spec import RecipeRequest, resolve_recipe
 from pants_runspec.target_types import RecipeFieldSet
@@ -64,7 +64,8 @@ async def run_recipe(field_set: RecipeFieldSet, run_subsystem: RunSubsystem) -> 
     profile = await read_profile(
         ProfileRequest(requested.profile if requested else None), **implicitly()
     )
-    if needs_nemo_run(profile.executors):
+    overridden = executors_overridden(requested.dotlist if requested else ())
+    if needs_nemo_run((*profile.executors, *overridden)):
         # Beside the bundle, which is the same on every profile.
         launcher = await build_launcher(LauncherRequest(with_nemo_run=True), **implicitly())
         launcher_folder = await add_prefix(AddPrefix(launcher.digest, LAUNCHER_FOLDER))
