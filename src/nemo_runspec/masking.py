@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MASK = "******"
+_LEAST_CHARACTERS = 8
 
 _SECRET_WORDS = frozenset(
     {
@@ -152,6 +153,18 @@ def is_secret_name(key: str) -> bool:
     if last == "tokens":
         return before in _TOKEN_OWNERS
     return last == "token" and before not in _TEXT_TOKENS
+
+
+def secret_values(environ: Mapping[str, str]) -> frozenset[str]:
+    """The values of an environment's secret variables, to be known wherever else they stand.
+
+    Short ones are left out: they stand in many a text that has nothing to do with them.
+    """
+    return frozenset(
+        value
+        for name, value in environ.items()
+        if len(value) >= _LEAST_CHARACTERS and is_secret_name(name)
+    )
 
 
 def mask_secrets(value: Any) -> Any:

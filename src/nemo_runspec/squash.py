@@ -170,8 +170,8 @@ def ensure_squashed_image(
         known = read_digest(tunnel, target)
         if known is not None and known[1] != source:
             raise ExecutionError(
-                f"{target} was made of {known[1]}, not of {source}; move it away, or replace it "
-                "with --force-squash"
+                f"{target} was made of {mask_secrets(known[1])}, not of {mask_secrets(source)}; "
+                "move it away, or replace it with --force-squash"
             )
         _say(f"image: {target}")
         return target

@@ -190,7 +190,7 @@ def write_atomically(path: Path, text: str, *, private: bool = False, durable: b
 
     Args:
         path: the file; its folder exists.
-        text: what it will hold, as UTF-8.
+        text: what it will hold, as UTF-8; a surrogate stands for the byte that Python made it of.
         private: readable by its owner alone (0600) instead of what the umask says.
         durable: whether it outlives a loss of power; False where losing it costs no more than
             what was going on, and waiting for the disk would.
@@ -200,7 +200,9 @@ def write_atomically(path: Path, text: str, *, private: bool = False, durable: b
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666
     )
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(
+            descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n"
+        ) as file:
             file.write(text)
             if durable:
                 file.flush()

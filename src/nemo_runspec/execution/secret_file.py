@@ -1,6 +1,7 @@
-"""Secrets of a job that somebody else's script runs: in a file of mode 0600 that the job sources.
+"""Which variables of a job are secret, and the file of mode 0600 that it sources them from.
 
-For the ways of running where the script is NeMo-Run's; a script of ours brings its own.
+`job.sh` and the script that cancels a job know when theirs is to go; the scripts that are not ours
+(NeMo-Run's, a batch script of steps) get lines for that here.
 """
 
 from __future__ import annotations
@@ -11,23 +12,31 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from nemo_runspec.masking import is_secret_name, mask_secrets
+from nemo_runspec.masking import is_secret_name, mask_secrets, secret_values
+from nemo_runspec.utils import write_atomically
 
 # What jobs of this field need and launchers have: sent along when set.
-FORWARDED = ("HF_TOKEN", "WANDB_API_KEY")
+_FORWARDED = ("HF_TOKEN", "WANDB_API_KEY")
 _FOLDER = ".secrets"
 
 
-def split_secrets(variables: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Variables that may stand in a script, and those that may not."""
-    secrets = {name: value for name, value in variables.items() if _is_secret(name, value)}
+def split_secrets(
+    variables: Mapping[str, str], environ: Mapping[str, str] = os.environ
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Variables that may stand in a script, and those that may not.
+
+    A variable is secret by its name, by what its value looks like, or because a secret of
+    `environ` stands in it, such as one that a profile refers to.
+    """
+    known = secret_values(environ)
+    secrets = {name: value for name, value in variables.items() if _is_secret(name, value, known)}
     public = {name: value for name, value in variables.items() if name not in secrets}
     return public, secrets
 
 
 def forwarded_secrets(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The secrets of the launcher's environment that jobs get."""
-    return {name: environ[name] for name in FORWARDED if environ.get(name)}
+    return {name: environ[name] for name in _FORWARDED if environ.get(name)}
 
 
 def new_secret_file(folder: Path) -> Path:
@@ -43,9 +52,7 @@ def secrets_text(secrets: Mapping[str, str]) -> str:
 def write_secrets(file: Path, secrets: Mapping[str, str]) -> None:
     """Writes the file so that at no moment anybody but its owner can read it."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
-        stream.write(secrets_text(secrets))
+    write_atomically(file, secrets_text(secrets), private=True, durable=False)
 
 
 def shell_lines(file: Path | str) -> list[str]:
@@ -71,5 +78,7 @@ def shell_lines(file: Path | str) -> list[str]:
     ]
 
 
-def _is_secret(name: str, value: str) -> bool:
-    return is_secret_name(name) or bool(mask_secrets(value) != value)
+def _is_secret(name: str, value: str, known: frozenset[str]) -> bool:
+    if is_secret_name(name) or bool(mask_secrets(value) != value):
+        return True
+    return any(secret in value for secret in known)

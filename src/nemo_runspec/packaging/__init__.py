@@ -5,8 +5,9 @@ The archives are the same, bit for bit, whenever what is in them is the same.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nemo_runspec._lazy import lazy_names
 
 if TYPE_CHECKING:
     from nemo_runspec.packaging.code_packager import CodePackager
@@ -18,15 +19,10 @@ __all__ = ["REMOTE_CONFIG", "REMOTE_SCRIPT", "CodePackager", "SelfContainedPacka
 REMOTE_SCRIPT = "main.py"
 REMOTE_CONFIG = "config.yaml"
 
-_MODULE_OF = {
-    "CodePackager": "code_packager",
-    "SelfContainedPackager": "self_contained_packager",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "CodePackager": f"{__name__}.code_packager",
+        "SelfContainedPackager": f"{__name__}.self_contained_packager",
+    },
+)

@@ -68,7 +68,7 @@ class SelfContainedPackager(Packager):
             if found is None or not (root / found["path"]).is_file():
                 continue
             file = (root / found["path"]).resolve()
-            if not file.is_relative_to(root) or is_secret_file(file):
+            if not file.is_relative_to(root) or is_secret_file(file.relative_to(root)):
                 raise PackagingError(
                     f"config {self.train_path}: {text} may not be packed: it lies outside of the "
                     "repository, or is called like a file of secrets"

@@ -16,7 +16,7 @@ from typing import Any
 
 from nemo_runspec.env import RESERVED_SECTIONS
 from nemo_runspec.execution.environment import RELAY_PREFIX
-from nemo_runspec.masking import is_secret_name, mask_secrets
+from nemo_runspec.masking import is_secret_name, mask_secrets, secret_values
 
 # Where a command is relayed from, and how: the other side needs none of it.
 _HERE = frozenset({"host", "identity", "tunnel", "user"})
@@ -53,10 +53,10 @@ def env_file(
             secrets that they take from our environment.
         environ: that environment.
     """
-    secrets = _Secrets()
+    secrets = _Secrets(environ)
     there = {key: value for key, value in profile.items() if key not in _HERE}
     shared = {
-        key: _with_environment(value, environ)
+        key: secrets.with_environment(value)
         for key, value in tables.items()
         if key in RESERVED_SECTIONS
     }
@@ -79,40 +79,55 @@ def toml_text(tables: Mapping[str, Any]) -> str:
 class _Secrets:
     """Secret values, each under the name of a variable."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
         self.variables: dict[str, str] = {}
+        self._environ = environ
+        self._known = secret_values(environ)
 
     def taken_out(self, value: Any, masked: Any) -> Any:
-        """`value` with references where `masked` differs from it."""
+        """`value` with references where `masked` differs from it, or a secret of the environment
+        stands in it: in a profile that is resolved nothing else says that it is one."""
         if isinstance(value, Mapping):
             return {key: self.taken_out(item, masked[key]) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             pairs = zip(value, masked, strict=True)
             return [self.taken_out(item, hidden) for item, hidden in pairs]
-        if value == masked:
+        text = _unescaped(str(value))
+        is_known = isinstance(value, str) and any(secret in text for secret in self._known)
+        return value if value == masked and not is_known else self._reference(text)
+
+    def with_environment(self, value: Any, *, is_secret: bool = False) -> Any:
+        """`value` with the secrets of our environment that it refers to; all else counts there."""
+        if isinstance(value, Mapping):
+            return {
+                key: self.with_environment(item, is_secret=is_secret or is_secret_name(str(key)))
+                for key, item in value.items()
+            }
+        if isinstance(value, list):
+            return [self.with_environment(item, is_secret=is_secret) for item in value]
+        if not isinstance(value, str):
             return value
+
+        def ours(found: re.Match[str]) -> str | None:
+            return self._environ.get(found["name"]) if is_secret_name(found["name"]) else None
+
+        def known(found: re.Match[str]) -> str:
+            secret = self._environ.get(found["name"]) if is_secret else ours(found)
+            return found[0] if secret is None else secret
+
+        def referred(found: re.Match[str]) -> str:
+            secret = ours(found)
+            return found[0] if secret is None else self._reference(secret)
+
+        text = _ENV_REFERENCE.sub(known, value)
+        if is_secret or mask_secrets(text) != text:
+            return text  # to be taken out whole
+        return _ENV_REFERENCE.sub(referred, value)
+
+    def _reference(self, secret: str) -> str:
         variable = f"{RELAY_PREFIX}SECRET_{len(self.variables) + 1}"
-        self.variables[variable] = _unescaped(str(value))
+        self.variables[variable] = secret
         return f"${{oc.env:{variable}}}"
-
-
-def _with_environment(value: Any, environ: Mapping[str, str], *, is_secret: bool = False) -> Any:
-    """`value` with the secrets of our environment that it refers to; all else counts there."""
-    if isinstance(value, Mapping):
-        return {
-            key: _with_environment(item, environ, is_secret=is_secret or is_secret_name(str(key)))
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_with_environment(item, environ, is_secret=is_secret) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def known(found: re.Match[str]) -> str:
-        is_ours = is_secret or is_secret_name(found["name"])
-        return environ.get(found["name"], found[0]) if is_ours else found[0]
-
-    return _ENV_REFERENCE.sub(known, value)
 
 
 def _literal(value: Any) -> Any:

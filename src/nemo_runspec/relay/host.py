@@ -24,7 +24,7 @@ from nemo_runspec._names import hint
 from nemo_runspec.exceptions import ProfileError
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
 from nemo_runspec.relay.far_side import HELLO
-from runspec.run_script import FIND_PYTHON, LAUNCHER_PYTHON
+from runspec.run_script import FIND_PYTHON, FORGET_PYTHONS, LAUNCHER_PYTHON
 
 SSH_VARIABLE = "RUNSPEC_SSH"
 
@@ -55,6 +55,7 @@ fail() {
     exit 2
 }
 @find_python@
+@forget_pythons@
 @launcher_python@
 exec "$python" -I -S -c 'import os, sys
 code = b""
@@ -278,7 +279,8 @@ class Connection:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._errors.join()
+        # What ssh left behind, such as a shared connection's master, may hold the pipe for long.
+        self._errors.join(_END_SECONDS)
         self._output.close()
 
     def _begin(self, start: bytes) -> None:
@@ -297,7 +299,7 @@ class Connection:
 
     def _refused(self) -> ExecutionError:
         code = self._process.wait()
-        self._errors.join()
+        self._errors.join(_END_SECONDS)
         return refusal(self.host, code, self._errors.text)
 
     def _why(self) -> str:
@@ -309,6 +311,7 @@ def _script(versions: Sequence[str], size: int) -> str:
     """What finds a Python there and lets it run a program of so many bytes, which follow it."""
     text = _SCRIPT.replace("@versions@", " ".join(versions)).replace("@size@", str(size))
     text = text.replace("@find_python@", FIND_PYTHON)
+    text = text.replace("@forget_pythons@", FORGET_PYTHONS)
     return text.replace("@launcher_python@", LAUNCHER_PYTHON)
 
 
@@ -360,7 +363,7 @@ class _Drained:
         self._thread = threading.Thread(target=self._drain, daemon=True)
         self._thread.start()
 
-    def join(self, seconds: float | None = None) -> None:
+    def join(self, seconds: float) -> None:
         self._thread.join(seconds)
 
     def _drain(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -11,15 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nemo_runspec.exceptions import UsageError
-from nemo_runspec.execution.interpreter import version_check
+from nemo_runspec.execution.interpreter import fitting_minors, version_check
+from nemo_runspec.jobs import launcher_copy
 from nemo_runspec.relay.send import Entry, Tree
 
 LAUNCHER_VARIABLE = "RUNSPEC_REMOTE_LAUNCHER"
 
-_FOLDER = "_launchers"
-_NAME = "launcher.pex"
-_MINORS = range(9, 30)
-_PATCHES = range(40)
 _CHUNK = 1 << 20
 
 
@@ -42,7 +40,8 @@ class Launcher:
         pex = self.pex
         if pex is None:
             return []
-        return [Tree(self._folder(), lambda: [Entry(_NAME, pex)])]
+        kept = self._kept
+        return [Tree(str(kept.parent), lambda: [Entry(kept.name, pex)])]
 
     def argv(self, root: str, python: str) -> list[str]:
         """What starts it there.
@@ -53,15 +52,17 @@ class Launcher:
         """
         if self.installed is not None:
             return [self.installed]
-        return [python, f"{root}/{self._folder()}/{_NAME}"]
+        return [python, f"{root}/{self._kept}"]
 
-    def _folder(self) -> str:
+    @functools.cached_property
+    def _kept(self) -> Path:
+        """Its place below that folder."""
         assert self.pex is not None
         digest = hashlib.sha256()
         with self.pex.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
-        return f"{_FOLDER}/{digest.hexdigest()[:32]}"
+        return launcher_copy(Path(), digest.hexdigest())
 
 
 def find_launcher(environ: Mapping[str, str] = os.environ) -> Launcher:
@@ -100,6 +101,4 @@ def _constraints(pex: Path) -> tuple[str, ...] | None:
 
 
 def _versions(constraints: tuple[str, ...]) -> tuple[str, ...]:
-    fits = version_check(constraints)
-    minors = [f"3.{minor}" for minor in _MINORS]
-    return tuple(each for each in minors if any(fits(f"{each}.{patch}") for patch in _PATCHES))
+    return tuple(fitting_minors(version_check(constraints)))

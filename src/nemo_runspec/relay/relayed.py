@@ -42,6 +42,7 @@ from nemo_runspec.exceptions import UsageError
 from nemo_runspec.execution.attach import discard_rest, handled_signals
 from nemo_runspec.execution.environment import GIT_VARIABLE, RELAY_PREFIX
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
+from nemo_runspec.execution.secret_file import forwarded_secrets
 from nemo_runspec.relay.choice import chosen_profile, is_dry_run
 from nemo_runspec.relay.env_file import EnvFile, env_file
 from nemo_runspec.relay.errand import Errand, Place, errand_of
@@ -66,8 +67,7 @@ ARGUMENTS_VARIABLE = f"{RELAY_PREFIX}ARGUMENTS"
 RELAYED_COMMAND = "relayed"  # what the launcher there is called with; the rest is in the variable
 
 _COMMAND_VARIABLE = "RUNSPEC_COMMAND"
-# Secrets that jobs need, and what a person set for our own output.
-_PASSED_ON = ("HF_TOKEN", "WANDB_API_KEY", "NO_COLOR", "RUNSPEC_PATIENCE")
+_PASSED_ON = ("NO_COLOR", "RUNSPEC_PATIENCE")  # what a person set for us, not for jobs
 _ENV_FOLDER = "_relay/env"
 _LOST_SECONDS = 120.0  # a shared file system may tell another host that late
 _FIRST_PAUSE = 0.5
@@ -194,7 +194,7 @@ class Relayed:
 
     def _connect_again_and_again(self, order: _Order | None) -> int:
         # Not at the top: it brings the tables of `materialize`.
-        from nemo_runspec.pipeline.patience import patience_seconds
+        from nemo_runspec.execution.patience import patience_seconds
 
         patience = patience_seconds()
         name = self._host.name
@@ -260,8 +260,9 @@ class Relayed:
                 return _EXIT_BROKEN_PIPE if self._is_unread else int(answer["end"])
             elif "lost" in answer:
                 raise HostError(
-                    f"{self._host.name}: the command ended there without a word, as when a host is "
-                    "started anew; what it had submitted goes on: give the command again"
+                    f"{self._host.name}: the command there gave no sign of life for "
+                    f"{_LOST_SECONDS:g} s, as when a host is started anew; what it had submitted "
+                    "goes on: give the command again"
                 )
             else:
                 raise HostError(
@@ -347,7 +348,8 @@ class _Order:
 
     def env(self, errand: Errand) -> dict[str, str]:
         """The variables that the command gets besides those of a login there."""
-        env = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+        env = forwarded_secrets()
+        env |= {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
         if sys.stdout.isatty():
             env["COLUMNS"] = str(shutil.get_terminal_size().columns)
         return {

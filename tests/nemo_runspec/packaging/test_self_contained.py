@@ -186,6 +186,17 @@ def test_package_holds_script_config_and_what_the_config_names(repo: Path, tmp_p
         assert tar.extractfile("config.yaml").read() == config.read_bytes()  # type: ignore[union-attr]
 
 
+def test_where_the_repository_lies_makes_no_secret_of_it(repo: Path, tmp_path: Path) -> None:
+    moved = repo.rename(tmp_path / "gcloud")
+    write(moved / "blend.json", "{}")
+    config = write(tmp_path / "train.yaml", "blend: /nemo_run/code/blend.json\n")
+    packager = SelfContainedPackager(
+        script_path="src/proj/train.py", train_path=str(config), inline_packages=("proj",)
+    )
+    with tarfile.open(packager.package(moved, str(tmp_path / "job"), "job")) as tar:
+        assert "blend.json" in tar.getnames()
+
+
 @pytest.mark.parametrize("name", [".env", "../outside.json", "keys/id_rsa"])
 def test_config_cannot_name_what_may_not_be_sent(repo: Path, tmp_path: Path, name: str) -> None:
     write((repo / name).resolve(), "hunter2")

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from nemo_runspec.artifacts.settings import environment_settings
 from nemo_runspec.cli_context import GlobalContext
 from nemo_runspec.config.plain import to_plain
-from nemo_runspec.env import load_env_file, parse_env
+from nemo_runspec.env import get_wandb_config, load_env_file, parse_env
 from nemo_runspec.relay.env_file import env_file, toml_text
 
 NASTY = [
@@ -95,6 +95,22 @@ def test_shared_tables_count_there_but_for_our_secrets(
     assert settings.root == "s3://bucket/artifacts"
     assert settings.output_root == "/lustre/outputs"
     assert settings.storage_options == {"key": "public", "secret": "s3cret"}
+
+
+def test_secret_of_the_environment_travels_as_one_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"MY_TOKEN": "s3cret-${x}", "MY_PASSWORD": "short"}
+    profile = {"setup_lines": "login -u me -p 's3cret-${x}'", "account": "short-of-gpus"}
+    tables = {"wandb": {"notes": "${oc.env:WHO}: ${oc.env:MY_TOKEN} ${oc.env:MY_PASSWORD}"}}
+    made = env_file("prod", profile, tables, environ)
+    assert "s3cret" not in made.text
+    monkeypatch.setenv("WHO", "there")
+    for name, value in made.secrets.items():
+        monkeypatch.setenv(name, value)
+    assert read_there(tmp_path / "env.toml", made.text, "prod") == {**profile, "tunnel": "local"}
+    wandb = get_wandb_config(tmp_path / "env.toml")
+    assert wandb is not None and wandb.notes == "there: s3cret-${x} short"
 
 
 def test_same_profile_same_text() -> None:

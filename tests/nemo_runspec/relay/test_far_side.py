@@ -116,9 +116,9 @@ def test_end_is_kept_though_nothing_could_be_written_for_a_while(
     start_python(connection, code)
     run = root / "_relay" / "runs" / ID
     wait_for((run / "err").exists)
-    # Folders where files are to be: nothing can be written there, by whoever runs the tests.
-    (run / "alive").unlink()
-    (run / "alive").mkdir()
+    # Nothing can be written there, by whoever runs the tests: a link to nowhere, a folder.
+    (run / "link").symlink_to(tmp_path / "no" / "where")
+    (run / "link").replace(run / "alive")
     (run / "exit").mkdir()
     (run / "exit" / "x").touch()
     wait_for(ended.exists)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,32 @@ def test_no_ssh_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNSPEC_SSH", "/no/ssh")
     with pytest.raises(HostError, match="install OpenSSH's client"):
         Connection(Host("login", "/jobs"), ["3.11"])
+
+
+def test_what_ssh_left_behind_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the master of a shared connection does (ControlPersist)."""
+    left, ssh = tmp_path / "left", tmp_path / "ssh"
+    ssh.write_text(
+        f"#!/bin/sh\nsleep 600 </dev/null >/dev/null &\necho $! > {left}\n"
+        "echo 'ssh: connect to host login port 22: Connection refused' >&2\nexit 255\n"
+    )
+    ssh.chmod(0o755)
+    monkeypatch.setenv("RUNSPEC_SSH", str(ssh))
+    try:
+        with pytest.raises(UnreachableError, match="Connection refused"):
+            Connection(Host("login", "/jobs"), ["3.11"])
+        os.kill(int(left.read_text()), 0)  # still there: nobody waited for it
+    finally:
+        os.kill(int(left.read_text()), signal.SIGKILL)
+
+
+def test_launcher_of_pants_run_is_none_of_the_hosts(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNSPEC_LAUNCHER_PEX", "/no/launcher.pex")
+    connect()
 
 
 @pytest.mark.usefixtures("connect")

@@ -87,6 +87,7 @@ def test_dry_run_shows_commands_and_runs_none(
             "needs host, user, remote_job_dir",
         ),
         (PipelineConfig(env_vars=["hunter2"]), "an entry without '=' is not of the form"),
+        (PipelineConfig(env_vars=["É=hunter2"]), "'É' is not of the form NAME=value"),
         (PipelineConfig(nproc_per_node=0), "nproc_per_node: 0"),
     ],
 )
@@ -213,6 +214,23 @@ def test_secrets_are_in_no_script(slurm: Path, capfd: pytest.CaptureFixture[str]
     done = subprocess.run(["bash"], input=shown, capture_output=True, text=True, check=True)
     assert "hunter2 it's" in done.stderr
     assert not secret.exists()
+
+
+@pytest.mark.parametrize("sbatch", ["#!/bin/sh\necho no >&2; exit 3\n", None])
+def test_secrets_go_where_nothing_was_submitted(
+    slurm: Path, monkeypatch: pytest.MonkeyPatch, sbatch: str | None
+) -> None:
+    tool = slurm / "tools" / "sbatch"
+    monkeypatch.setenv("PATH", str(tool.parent))
+    if sbatch is None:
+        tool.write_bytes(b"\0\1")  # no program of this machine
+    else:
+        tool.write_text(sbatch)
+    config = PipelineConfig(
+        **{**vars(BATCH), "env_vars": ["A_TOKEN=x"], "remote_job_dir": str(slurm / "jobs")}
+    )
+    assert run_pipeline(config, steps(speak)) == (3 if sbatch else 2)
+    assert list((slurm / "jobs" / ".secrets").iterdir()) == []
 
 
 def test_without_slurm(

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from nemo_runspec._names import hint
 from nemo_runspec.exceptions import UsageError
+from nemo_runspec.execution.environment import is_shell_name
 
 Launcher = Literal["local", "nemo-run", "sbatch"]
 NemoRunExecutor = Literal["local", "slurm", "dgxcloud", "lepton"]
@@ -67,7 +68,7 @@ class PipelineConfig:
         variables = {}
         for entry in self.env_vars:
             name, equals, value = entry.partition("=")
-            if not equals or not name.isidentifier():
+            if not equals or not is_shell_name(name):
                 # Its text may be the value of a secret that somebody forgot to name.
                 shown = f"{name!r}" if equals else "an entry without '='"
                 raise UsageError(f"env_vars: {shown} is not of the form NAME=value")

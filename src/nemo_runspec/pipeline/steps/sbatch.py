@@ -38,22 +38,18 @@ def run_sbatch(
     if config.dry_run:
         print(script, end="")
         return 0
-    if file is not None:
-        write_secrets(file, secrets)
+    if file is None:
+        return _submit(script)
+    code = None
     try:
-        done = subprocess.run(["sbatch"], input=script, capture_output=True, text=True)
-    except FileNotFoundError:
-        _forget(file)
-        raise ExecutionError(
-            "no sbatch on this machine's PATH; run this on the cluster's login host, or use "
-            "launcher='nemo-run' with tunnel='ssh'"
-        ) from None
-    if done.returncode:
-        _forget(file)
-        print(f"error: sbatch: {done.stderr.strip()}", file=sys.stderr)
-    else:
-        print(done.stdout.strip())
-    return done.returncode
+        write_secrets(file, secrets)
+        code = _submit(script)
+    except OSError as error:
+        raise ExecutionError(f"{error.filename}: {error.strerror}") from error
+    finally:
+        if code != 0:
+            file.unlink(missing_ok=True)
+    return code
 
 
 def generate_sbatch_script(
@@ -132,6 +128,18 @@ def _header_value(value: str) -> str:
     return f'"{value}"' if any(c.isspace() for c in value) else value
 
 
-def _forget(file: Path | None) -> None:
-    if file is not None:
-        file.unlink(missing_ok=True)
+def _submit(script: str) -> int:
+    try:
+        done = subprocess.run(["sbatch"], input=script, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise ExecutionError(
+            "no sbatch on this machine's PATH; run this on the cluster's login host, or use "
+            "launcher='nemo-run' with tunnel='ssh'"
+        ) from None
+    except OSError as error:
+        raise ExecutionError(f"sbatch cannot be started: {error.strerror}") from error
+    if done.returncode:
+        print(f"error: sbatch: {done.stderr.strip()}", file=sys.stderr)
+    else:
+        print(done.stdout.strip())
+    return done.returncode
