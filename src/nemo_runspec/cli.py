@@ -114,7 +114,7 @@ def _dispatch(arguments: list[str]) -> int:
         from nemo_runspec._names import hint
 
         kind = "option" if arguments[0].startswith("-") else "command"
-        known = [*_COMMANDS, "--help", "--version"]
+        known = [*(name for name in _COMMANDS if name != "relayed"), "--help", "--version"]
         raise UsageError(f"unknown {kind} {arguments[0]!r}; {hint(arguments[0], known)}")
     if any(word.startswith(("-r", "-b", "--run", "--batch", "--profile")) for word in arguments):
         from nemo_runspec.relay.relayed import relay

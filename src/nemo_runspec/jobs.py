@@ -12,11 +12,13 @@
     secrets.sh                  its secret variables, for its owner alone, until its end
     handle.json                 its handle, for whoever comes later
     ray.json                    on what Ray it runs, and under what name
+    service.json                what a service that runs containers must be told of it again
     status.json                 its state, process ids and exit code
     logs/job.log                standard output and error, in the order they were written
     logs/slurm.log              what Slurm said meanwhile
     cancel                      the job is to end, or not to start any more
     array.json                  its place in a job array of Slurm's
+    slurm_job                   a link to nowhere, named by the number under which Slurm runs it
     bin/python  bin/python3     the job's interpreter
     output/                     RUNSPEC_OUTPUT_DIR, unless the job builds an artifact
     context.json                what the job is told about artifacts, RUNSPEC_JOB_CONTEXT
@@ -96,6 +98,10 @@ class JobPaths:
         return self.folder / "ray.json"
 
     @property
+    def service(self) -> Path:
+        return self.folder / "service.json"
+
+    @property
     def slurm_log(self) -> Path:
         return self.folder / "logs" / "slurm.log"
 
@@ -106,6 +112,10 @@ class JobPaths:
     @property
     def array(self) -> Path:
         return self.folder / "array.json"
+
+    @property
+    def slurm_job(self) -> Path:
+        return self.folder / "slurm_job"
 
     @property
     def bin(self) -> Path:
@@ -158,6 +168,11 @@ def jobs_root(start: Path | None = None) -> Path:
     """
     here = start or Path.cwd()
     return (find_repository_root(here) or here.absolute()) / ".runspec" / "jobs"
+
+
+def launcher_copy(root: Path, digest: str) -> Path:
+    """Where the jobs below `root` keep the launcher with this digest (SHA-256, hexadecimal)."""
+    return root / "_launchers" / digest[:32] / "launcher.pex"
 
 
 def shared_files(root: Path) -> Path:

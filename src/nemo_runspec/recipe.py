@@ -20,7 +20,8 @@ from nemo_runspec.exceptions import NemoRunspecError
 from nemo_runspec.execution.attach import Attached, attach, held_signals
 from nemo_runspec.execution.errors import UnreachableError
 from nemo_runspec.execution.job_python import JobPython
-from nemo_runspec.execution.protocol import Executor, Handle, Request, State
+from nemo_runspec.execution.patience import patience_seconds
+from nemo_runspec.execution.protocol import Executor, Handle, Request, State, Status
 from nemo_runspec.execution.registry import get_executor
 from nemo_runspec.execution.segments import more_segments
 from nemo_runspec.jobs import JobPaths, bundle_copy, plan_job_folder
@@ -29,7 +30,6 @@ from nemo_runspec.pipeline.patience import (
     GivenUp,
     Patience,
     is_unreachable,
-    patience_seconds,
 )
 from nemo_runspec.pipeline.submit import (
     DEFAULT_EXECUTOR,
@@ -148,7 +148,7 @@ class _Recipe:
                 self.executor.cancel(job.handle)
                 attached = Attached(self.executor.wait(job.handle), signals[0])
             elif signals:
-                attached = Attached(self.executor.status(job.handle), signals[0])
+                attached = Attached(Status(State.RUNNING), signals[0])
             elif is_attached:
                 attached = self._follow(job)
             else:

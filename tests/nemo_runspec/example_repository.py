@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 SCRIPT = '''\
@@ -52,3 +53,10 @@ def write_repository(root: Path) -> None:
         "def describe(train, arguments, word):\n"
         "    return {'train': train, 'arguments': arguments, 'word': word}\n"
     )
+
+
+def told(output: str) -> dict[str, object]:
+    """What the recipe said that it was given, in what was printed."""
+    (line,) = [line for line in output.splitlines() if line.startswith("told ")]
+    found: dict[str, object] = json.loads(line.removeprefix("told "))
+    return found

@@ -121,6 +121,16 @@ def test_secrets_are_in_one_file_for_its_owner(tmp_path: Path) -> None:
     assert done.stderr.decode() == f"error: {paths.secrets} is gone: the job had come to its end\n"
 
 
+def test_secret_of_the_launcher_is_one_under_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", SECRET)
+    monkeypatch.setenv("SHORT_PASSWORD", "bc")
+    made = job_script(make_job(tmp_path, "", env={"HEADER": f"Bearer {SECRET}", "WORD": "abcd"}))
+    assert SECRET not in made.text + made.shown
+    assert made.secrets == {"HEADER": f"Bearer {SECRET}"}
+
+
 def test_secrets_in_commands(tmp_path: Path) -> None:
     profile = {"startup_commands": [f"export API_KEY={SECRET.partition('-')[0]}"]}
     job = make_job(tmp_path, "import os; print(ascii(os.environ['API_KEY']))", profile=profile)
@@ -281,6 +291,17 @@ def test_gpus_are_counted_on_the_node(
     argv = printed(job, CUDA_VISIBLE_DEVICES=seen)
     assert argv[:2] == ["--standalone", f"--nproc_per_node={expected}"]
     assert argv[2:] == [str(job.script), "--config", str(job.config)]
+
+
+def test_torchrun_outlives_the_signal_to_save(tmp_path: Path) -> None:
+    job = torchrun(tmp_path)
+    launcher = job.code / "torch" / "distributed" / "run.py"
+    signals = "(signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)"
+    launcher.write_text(
+        f"import os, signal; os.kill(os.getpid(), signal.SIGUSR1); "
+        f"print([signal.getsignal(s) is signal.SIG_IGN for s in {signals}])"
+    )
+    assert printed(job) == [True, True, False]
 
 
 def test_torchrun_on_several_nodes(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from nemo_runspec.jobs import JobPaths
 from tests.nemo_runspec.executor_contract import (
     PATIENCE_SECONDS,
     ExecutorContract,
+    command_lines_with,
     make_job,
     wait_for,
 )
@@ -46,6 +47,23 @@ def test_a_job_whose_supervisor_was_killed(tmp_path: Path) -> None:
     status = executor.wait(handle, PATIENCE_SECONDS)
     assert (status.state, status.exit_code) == (State.LOST, None)
     assert find_process(record["job"]["pid"]) is None
+
+
+def test_nobody_sees_a_secret_of_the_startup_commands(tmp_path: Path) -> None:
+    secret = "-".join(["hush", "7a51"])
+    profile = {"startup_commands": [f"export MY_TOKEN={secret}"]}
+    script = """
+        import os, time
+        print(len(os.environ["MY_TOKEN"]), "RUNSPEC_SECRET_COMMAND" in os.environ, flush=True)
+        time.sleep(600)
+    """
+    executor = LocalExecutor()
+    job = make_job(tmp_path, script, profile=profile)
+    handle = executor.submit(executor.prepare(job), attached=True)
+    wait_for(lambda: b"".join(executor.logs(handle)) == b"9 False\n", "the job")
+    assert command_lines_with(secret) == []
+    executor.cancel(handle)
+    assert executor.wait(handle, PATIENCE_SECONDS).state is State.CANCELLED
 
 
 def test_a_recycled_process_number_is_not_believed(tmp_path: Path) -> None:

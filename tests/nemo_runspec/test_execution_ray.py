@@ -254,11 +254,31 @@ def test_a_lost_answer_starts_nothing_twice(head: Head, tmp_path: Path) -> None:
 
 def test_the_same_build_of_another_launcher(head: Head, tmp_path: Path) -> None:
     executor = RayExecutor(answer=1)
-    job = shared_job(head, tmp_path, key="k")
+    job = shared_job(head, tmp_path, key="k", env={"MY_TOKEN": "hush"})
     head.on("POST", "/api/jobs/", 400, "ValueError: Job with submission_id x already exists.")
     head.on("GET", "/api/jobs/", 200, info("RUNNING", metadata={"runspec_folder": "/other"}))
     handle = executor.submit(executor.prepare(job), attached=False)
     assert handle.folder == "/other"
+    assert not JobPaths(job.folder).secrets.exists()
+    assert executor.find(job.folder) == handle
+    # It had ended, and whoever wanted to submit ours next did not live to do it.
+    head.on("GET", "/api/jobs/", 200, info("FAILED", metadata={"runspec_folder": "/other"}))
+    assert executor.find(job.folder) is None
+
+
+def test_no_secret_is_left_where_nothing_runs(head: Head, tmp_path: Path) -> None:
+    executor = RayExecutor(answer=1)
+    job = shared_job(head, tmp_path, env={"MY_TOKEN": "hush"})
+    head.on("POST", "/api/jobs/", 500, "no")
+    with pytest.raises(ExecutionError, match="POST /api/jobs/ got 500 no"):
+        executor.submit(executor.prepare(job), attached=False)
+    assert not JobPaths(job.folder).secrets.exists()
+    head.on("POST", "/api/jobs/", 200, {"submission_id": "x"})
+    head.on("GET", "/api/jobs/", 200, info("PENDING"))
+    handle = executor.submit(executor.prepare(job), attached=False)
+    assert JobPaths(job.folder).secrets.exists()
+    executor.cancel(handle)
+    assert not JobPaths(job.folder).secrets.exists()
 
 
 def test_a_dead_one_of_the_same_build(head: Head, tmp_path: Path) -> None:
@@ -358,6 +378,23 @@ def test_refusals(head: Head, tmp_path: Path, monkeypatch: Any) -> None:
             executor.submit(executor.prepare(job), attached=False)
         assert "sesame" not in str(raised.value) and "\n" not in str(raised.value)
     assert head.seen[0][2]["Authorization"] == "Bearer sesame-1234"
+
+
+def test_a_log_that_cannot_be_had_now(head: Head, tmp_path: Path) -> None:
+    job = make_job(tmp_path, "", profile={"host": head.address})
+    executor = RayExecutor(answer=1)
+    head.on("PUT", "/api/packages/gcs/", 200, "")
+    head.on("POST", "/api/jobs/", 200, {"submission_id": "x"})
+    handle = executor.submit(executor.prepare(job), attached=False)
+    head.on("GET", "/api/jobs/", 200, info("RUNNING", driver_node_id="n"))
+
+    def goes_by() -> tuple[int, Any]:
+        head.on("GET", "/api/jobs/", 200, info("SUCCEEDED", driver_exit_code=0))
+        return 503, "Service Unavailable"
+
+    head.answers["GET", "/api/v0/logs/stream"] = goes_by
+    assert list(executor.logs(handle, follow=True)) == []
+    assert executor.status(handle).state is State.SUCCEEDED
 
 
 def test_nobody_answers(head: Head, tmp_path: Path) -> None:

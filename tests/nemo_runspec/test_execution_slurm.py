@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
@@ -13,10 +14,17 @@ from typing import Any
 import pytest
 
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
+from nemo_runspec.execution.job_script import JobScript
 from nemo_runspec.execution.protocol import Handle, State
+from nemo_runspec.execution.slurm.arrays import Element, Gatherer
 from nemo_runspec.execution.slurm.batch_script import Grace, batch_script
 from nemo_runspec.execution.slurm.client import SlurmClient, SlurmJob
-from nemo_runspec.execution.slurm.executor import SlurmExecutor, slurm_name
+from nemo_runspec.execution.slurm.executor import (
+    SlurmExecutor,
+    SlurmRequest,
+    _with_repositories,
+    slurm_name,
+)
 from nemo_runspec.execution.slurm.record import Record, joint_status
 from nemo_runspec.execution.slurm.render import Rendered
 from nemo_runspec.execution.slurm.settings import SlurmSettings, slurm_settings
@@ -142,6 +150,8 @@ def test_one_process_starts_those_of_a_node(tmp_path: Path, launch: str) -> None
         ({"sbatch": "--nice"}, "run.env.sbatch: '--nice' is no table of options"),
         ({"sbatch": {"n": 1}}, "run.env.sbatch.n: 1 is no long option of sbatch"),
         ({"sbatch": {"job_name": "x"}}, "run.env.sbatch.job_name: 'x' is not for a profile to set"),
+        ({"sbatch": {"ntasks": 8}}, "run.env.sbatch.ntasks: 8 is not for a profile to set: nodes"),
+        ({"sbatch": {"clusters": "x"}}, "run.env.sbatch.clusters: 'x' is not for a profile to set"),
         ({"srun_args": "'open"}, 'run.env.srun_args: "\'open" is no line of arguments'),
         ({"setup_lines": 3}, "run.env.setup_lines: 3 is no bash"),
     ],
@@ -192,6 +202,22 @@ def test_a_container_sees_what_the_job_needs(tmp_path: Path) -> None:
     assert "--container-workdir" not in line and "--chdir" not in line and "--wait" not in line
 
 
+def test_repositories_whose_names_begin_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"RL": "/opt/rl", "RL-extras": "/opt/extras"}
+    mounts = {name: {"url": "u", "ref": "r", "target": to} for name, to in names.items()}
+    monkeypatch.setattr("nemo_runspec.execution.slurm.executor.get_git_mounts", lambda: mounts)
+    monkeypatch.setattr(
+        "nemo_runspec.execution.git_mounts.clone_git_repos_via_tunnel",
+        lambda *_: [f"/cache/{name}:{to}" for name, to in names.items()],
+    )
+    batch = "srun --container-mounts __auto_mount__:RL-extras,__auto_mount__:RL"
+    assert _with_repositories(batch, tmp_path) == (
+        "srun --container-mounts /cache/RL-extras:/opt/extras,/cache/RL:/opt/rl"
+    )
+
+
 def test_a_folder_that_no_container_can_have(tmp_path: Path) -> None:
     with pytest.raises(ExecutionError, match="a comma or a colon in its name"):
         render_in_container(tmp_path, output=tmp_path / "a,b")
@@ -220,6 +246,13 @@ RECORD = Record("7", "running", 2, 10.0, None, None, "")
             replace(RECORD, state="requeued", why="time limit"),
             ("COMPLETING", ""),
             State.PENDING,
+            "time limit",
+        ),
+        # It saved in time and ended well, and Slurm could not be asked to start it again.
+        (
+            replace(RECORD, state="requeued", why="time limit"),
+            ("COMPLETED", ""),
+            State.UNFINISHED,
             "time limit",
         ),
         (RECORD, ("TIMEOUT", ""), State.UNFINISHED, "time limit"),
@@ -321,15 +354,93 @@ def test_a_job_that_only_scontrol_knows(
     assert len(calls.read_text().splitlines()) == 1
 
 
-def test_a_slurm_that_does_not_answer(tmp_path: Path, command: Callable[[str, str], Path]) -> None:
-    said = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
-    command("squeue", f"echo '{said}' >&2; exit 1")
+@pytest.mark.parametrize(
+    ("said", "pattern"),
+    [
+        (
+            "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+            "squeue: Unable to contact slurm controller",
+        ),
+        (
+            "squeue: error: Munge encode failed: Failed to access the socket\n"
+            "slurm_load_jobs error: Protocol authentication error",
+            "squeue: Munge encode failed.*; Protocol authentication error",
+        ),
+    ],
+)
+def test_a_slurm_that_does_not_answer(
+    said: str, pattern: str, tmp_path: Path, command: Callable[[str, str], Path]
+) -> None:
+    command("squeue", f"printf '%s\\n' {shlex.quote(said)} >&2; exit 1")
     executor = SlurmExecutor(SlurmClient(period=0, patience=0))
     handle = submitted(tmp_path, "7")
-    with pytest.raises(UnreachableError, match="squeue: Unable to contact slurm controller"):
+    with pytest.raises(UnreachableError, match=pattern):
         executor.status(handle)
     with pytest.raises(UnreachableError):
         executor.wait(handle)
+
+
+def test_a_job_that_is_cancelled_while_it_waits(
+    tmp_path: Path, command: Callable[[str, str], Path]
+) -> None:
+    handle = submitted(tmp_path, "7")
+    paths = JobPaths(Path(handle.folder))
+    paths.secrets.touch()
+    calls = command("scancel", "true")
+    SlurmExecutor(SlurmClient(period=0)).cancel(handle)
+    assert calls.read_text() == "--state=PENDING 7\n--batch --signal=USR2 7\n"
+    assert paths.cancel.exists() and not paths.secrets.exists()
+
+
+def test_an_array_that_slurm_takes_before_one_that_it_does_not(
+    tmp_path: Path, command: Callable[[str, str], Path]
+) -> None:
+    command("scontrol", "echo 'MaxArraySize = 2'")
+    command(
+        "sbatch", f"mkdir '{tmp_path}/first' 2>/dev/null && echo 7 || {{ echo no >&2; exit 1; }}"
+    )
+    client = SlurmClient(period=0)
+    gatherer = Gatherer(client, window=1)
+    came: list[str | Exception] = []
+
+    def submit(name: str) -> None:
+        folder = tmp_path / "jobs" / name
+        folder.mkdir(parents=True)
+        try:
+            came.append(gatherer.submit(Element(folder, ()), lambda: "alone", lambda _: None))
+        except ExecutionError as error:
+            came.append(error)
+
+    threads = [threading.Thread(target=submit, args=(str(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, came)) == ["7_0", "7_1", "sbatch: no", "sbatch: no"]
+
+
+def test_accounting_that_fails_is_not_one_that_is_not_there(
+    tmp_path: Path, command: Callable[[str, str], Path]
+) -> None:
+    command("squeue", "true")
+    command("scontrol", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    command("sacct", "echo 'sacct: error: slurmdbd: Unspecified error' >&2; exit 1")
+    with pytest.raises(ExecutionError, match="sacct: slurmdbd: Unspecified error"):
+        SlurmExecutor(SlurmClient(period=0)).status(submitted(tmp_path, "7"))
+    command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    assert SlurmExecutor(SlurmClient(period=0)).status(submitted(tmp_path, "8")).state is State.LOST
+
+
+def test_a_job_that_was_taken_is_no_failure_where_nothing_can_be_written(
+    tmp_path: Path, command: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlurmExecutor, "stage", lambda *_: None)
+    command("sbatch", "echo 7")
+    JobPaths(tmp_path).handle.mkdir()  # whoever we are
+    request = SlurmRequest(
+        tmp_path, "n", "", "", JobScript("", "", {}), tmp_path, tmp_path, has_image=False
+    )
+    assert SlurmExecutor(SlurmClient()).submit(request, attached=False).id == "7"
 
 
 def test_no_slurm_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -13,7 +12,7 @@ import omegaconf
 import pytest
 
 from tests.nemo_runspec import fake_sky
-from tests.nemo_runspec.example_repository import write_repository
+from tests.nemo_runspec.example_repository import told, write_repository
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "skypilot.md"
 
@@ -54,12 +53,6 @@ def run(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _others(src: list[str]) -> list[str]:
     return [path for path in src if not Path(path, "nemo_runspec").exists()]
-
-
-def told(output: str) -> dict[str, object]:
-    (line,) = [line for line in output.splitlines() if line.startswith("told ")]
-    found: dict[str, object] = json.loads(line.removeprefix("told "))
-    return found
 
 
 def test_here(repo: Path) -> None:

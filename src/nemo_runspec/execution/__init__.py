@@ -6,8 +6,9 @@ used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nemo_runspec._lazy import lazy_names
 
 if TYPE_CHECKING:
     from nemo_runspec.execution.attach import attach
@@ -81,13 +82,7 @@ _NAMES = {
     "registry": ("executor_names", "get_executor"),
     "startup": ("get_startup_commands", "prepend_startup_to_cmd", "run_startup_commands_local"),
 }
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULE_OF[name]}")
-    value = getattr(module, name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__, {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names}
+)

@@ -23,6 +23,14 @@ _BASH = ("bash", "-c")
 
 # What `job.sh` has found out on the node when the command starts.
 PROCESSES_VARIABLE = "RUNSPEC_PROCESSES"
+# What bash runs in place of a command with a secret in it, and what holds that command: whoever
+# runs `ps` sees arguments, and not the environment of others.
+SECRET_COMMAND_VARIABLE = "RUNSPEC_SECRET_COMMAND"
+RUN_SECRET_COMMAND = f"""\
+__command=${SECRET_COMMAND_VARIABLE}
+unset {SECRET_COMMAND_VARIABLE}
+eval "$__command"
+"""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ def node_command(job: Job, nodes: Nodes) -> str:
         ExecutionError: the profile holds what cannot be run.
     """
     template = job.profile.get("run_command") or job.spec.run.cmd
+    launcher = ""
     if template:
         values = {"script": str(job.script), "config": str(job.config)}
         main = fill_template(str(template), values, job.passthrough)
@@ -83,7 +92,9 @@ def node_command(job: Job, nodes: Nodes) -> str:
     if job.spec.run.kind == "ray" and not nodes.has_ray:
         main = _with_ray(job, main, nodes)
     elif not template:
-        main = f"exec {main}"
+        # torchrun would die of a signal by which its processes are told to save what they have.
+        ignored = "trap '' USR1 USR2\n" if launcher else ""
+        main = f"{ignored}exec {main}"
     return prepend_startup_to_cmd(get_startup_commands(job.profile), main)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from nemo_runspec._names import hint
 from nemo_runspec.config.mounts import AUTO_MOUNT_PREFIX
+from nemo_runspec.execution.environment import is_shell_name
 from nemo_runspec.execution.errors import ExecutionError
 from nemo_runspec.execution.git_mounts import clone_git_repos_via_tunnel
 from nemo_runspec.execution.nemo_run_library import RUN_DIR, nemo_run
@@ -35,7 +35,6 @@ __all__ = ["create_executor", "create_slurm_executor", "get_executor_type"]
 
 _DEFAULT_TIME = "04:00:00"
 _RAY_TEMP = "/ray-cluster"
-_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Keys of a profile that NeMo-Run's Slurm executor knows by the same name.
 _SLURM_KEYS = (
     "comment",
@@ -308,7 +307,7 @@ def _refuse_secrets(name: str, secrets: Mapping[str, str], arguments: Mapping[st
 
 
 def _check_names(secrets: Mapping[str, str]) -> None:
-    wrong = [name for name in secrets if not _SHELL_NAME.fullmatch(name)]
+    wrong = [name for name in secrets if not is_shell_name(name)]
     if wrong:
         raise ExecutionError(f"env_vars: {wrong[0]!r} is no name that a shell can export")
 

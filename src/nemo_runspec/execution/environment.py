@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ _DROPPED = (
     "RUNSPEC_LAUNCHER_PYTHON",
     "RUNSPEC_PYTHON",
 )
+_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DROPPED_PREFIXES = ("PEX_", "_PEX_", "__PEX_", RELAY_PREFIX)
 
 _WANDB_VARIABLES = {
@@ -44,6 +46,11 @@ _WANDB_VARIABLES = {
     "group": "WANDB_GROUP",
     "job_type": "WANDB_JOB_TYPE",
 }
+
+
+def is_shell_name(name: str) -> bool:
+    """Whether a shell can give a variable this name."""
+    return _SHELL_NAME.fullmatch(name) is not None
 
 
 def is_dropped(name: str) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from nemo_runspec.execution.errors import ExecutionError
 
 _MINORS = range(9, 30)
+_PATCHES = range(40)
 # The executable too: a shim that answers here may answer otherwise in another folder.
 _PROBE = "import sys; print('%d.%d.%d' % sys.version_info[:3]); print(sys.executable)"
 # A cold interpreter on a network filesystem may take seconds; a shim that hangs is no interpreter.
@@ -124,12 +125,39 @@ def version_check(constraints: Sequence[str]) -> Callable[[str], bool]:
     return fits
 
 
+def fitting_minors(fits: Callable[[str], bool]) -> list[str]:
+    """The minor versions, such as `3.11`, any patch release of which fits; lowest first.
+
+    Args:
+        fits: from `version_check`.
+    """
+    return [minor for minor, _ in _fitting(fits)]
+
+
+def fitting_versions(fits: Callable[[str], bool]) -> list[str]:
+    """The versions that fit: a minor version where all of its patch releases do, else these.
+
+    Args:
+        fits: from `version_check`.
+    """
+    versions = []
+    for minor, patches in _fitting(fits):
+        versions += [minor] if len(patches) == len(_PATCHES) else patches
+    return versions
+
+
+def _fitting(fits: Callable[[str], bool]) -> Iterator[tuple[str, list[str]]]:
+    """Minor versions and their patch releases that fit, where there are any."""
+    for minor in _MINORS:
+        patches = [f"3.{minor}.{patch}" for patch in _PATCHES if fits(f"3.{minor}.{patch}")]
+        if patches:
+            yield f"3.{minor}", patches
+
+
 def _candidates(fits: Callable[[str], bool], environ: Mapping[str, str]) -> Iterator[Path]:
     folders = [*_path_folders(environ), *_version_folders(environ), *_USUAL_FOLDERS]
-    # A minor version counts when any of its patch releases could fit.
-    minors = [f"3.{minor}" for minor in _MINORS if any(fits(f"3.{minor}.{p}") for p in range(40))]
     seen: set[Path] = set()
-    for name in [*(f"python{minor}" for minor in minors), "python3", "python"]:
+    for name in [*(f"python{minor}" for minor in fitting_minors(fits)), "python3", "python"]:
         for folder in folders:
             candidate = folder / name
             if candidate not in seen and os.access(candidate, os.X_OK):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pkgutil
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,25 +16,22 @@ from pathlib import Path
 from textwrap import indent
 
 from nemo_runspec.execution.command import (
+    RUN_SECRET_COMMAND,
+    SECRET_COMMAND_VARIABLE,
     Nodes,
     gpus_to_count,
     node_command,
     without_secrets,
 )
-from nemo_runspec.execution.environment import runspec_variables
+from nemo_runspec.execution.environment import is_shell_name, runspec_variables
 from nemo_runspec.execution.errors import ExecutionError
-from nemo_runspec.execution.interpreter import version_check
+from nemo_runspec.execution.interpreter import fitting_minors, fitting_versions, version_check
 from nemo_runspec.execution.protocol import Job
-from nemo_runspec.execution.secret_file import secrets_text, split_secrets
+from nemo_runspec.execution.secret_file import split_secrets, write_secrets
 from nemo_runspec.jobs import JobPaths
 from runspec.run_script import FIND_PYTHON
 
 __all__ = ["JobScript", "Nodes", "job_script"]
-
-_COMMAND_VARIABLE = "RUNSPEC_SECRET_COMMAND"
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MINORS = range(9, 30)
-_PATCHES = range(40)
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class JobScript:
         _write(paths.node_python, source, 0o644)
         _write(paths.script, _bytes(self.text), 0o755)
         if self.secrets:
-            _write(paths.secrets, _bytes(secrets_text(self.secrets)), 0o600)
+            write_secrets(paths.secrets, self.secrets)
 
 
 def remove_secrets(paths: JobPaths) -> None:
@@ -94,7 +90,7 @@ def job_script(
     told = runspec_variables(job.folder, output, job.code, attempt=job.attempt, context=job.context)
     variables = {**told, **(extra_env or {}), **job.env}
     for name in variables:
-        if not _VARIABLE_NAME.fullmatch(name):
+        if not is_shell_name(name):
             raise ExecutionError(
                 f"run.env.env_vars: {name!r} is no name that a shell can give a variable; "
                 "use letters, digits and underscores"
@@ -103,7 +99,7 @@ def job_script(
     command = node_command(job, nodes)
     shown = node_command(without_secrets(job), nodes)
     if shown != command:
-        secrets[_COMMAND_VARIABLE] = command
+        secrets[SECRET_COMMAND_VARIABLE] = command
     text = _script(job, plain, secrets, command if shown == command else None)
     return JobScript(text, _script(job, plain, secrets, shown), secrets)
 
@@ -131,7 +127,7 @@ def _script(
         _python_text(job, python_path),
         _workdir_text(job),
         "\n# The job.\n",
-        f"{command}\n" if command is not None else _SECRET_COMMAND,
+        f"{command}\n" if command is not None else RUN_SECRET_COMMAND,
     ]
     return "".join(parts)
 
@@ -140,12 +136,6 @@ _PREPARE = """\
 exec </dev/null
 # What another Python or PEX left behind.
 unset PEX PEX_ROOT PEX_INTERPRETER PEX_MODULE PEX_SCRIPT PEX_PYTHON PEX_PYTHON_PATH PEX_PATH
-"""
-
-_SECRET_COMMAND = f"""\
-__command=${_COMMAND_VARIABLE}
-unset {_COMMAND_VARIABLE}
-eval "$__command"
 """
 
 
@@ -249,16 +239,7 @@ def _workdir_text(job: Job) -> str:
 def _fitting(constraints: Iterable[str]) -> tuple[str, str]:
     """The versions of Python that fit, as `FIND_PYTHON` wants them: all, and the minors."""
     fits = version_check(tuple(constraints))
-    versions, minors = [], []
-    for minor in _MINORS:
-        patches = [patch for patch in _PATCHES if fits(f"3.{minor}.{patch}")]
-        if patches:
-            minors.append(f"3.{minor}")
-        if len(patches) == len(_PATCHES):
-            versions.append(f"3.{minor}")
-        else:
-            versions += [f"3.{minor}.{patch}" for patch in patches]
-    return " ".join(versions), " ".join(minors)
+    return " ".join(fitting_versions(fits)), " ".join(fitting_minors(fits))
 
 
 def _option(name: str, value: object) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 
 from nemo_runspec.execution import supervisor
 from nemo_runspec.execution.command import (
+    RUN_SECRET_COMMAND,
+    SECRET_COMMAND_VARIABLE,
     build_command,
     processes_per_node,
     torchrun_options,
@@ -148,10 +150,14 @@ class LocalExecutor(Executor):
         request = _own(request)
         self.stage(request)
         paths = JobPaths(request.folder)
+        argv, env = request.argv, request.environment(os.environ)
+        if argv != request.shown and argv[:2] == ("bash", "-c"):
+            env[SECRET_COMMAND_VARIABLE] = argv[2]
+            argv = ("bash", "-c", RUN_SECRET_COMMAND)
         instructions = {
-            "argv": request.argv,
+            "argv": argv,
             "cwd": str(request.cwd),
-            "env": request.environment(os.environ),
+            "env": env,
             "log": str(paths.log),
             "status": str(paths.status),
             "attached": attached,

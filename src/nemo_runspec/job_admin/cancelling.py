@@ -6,7 +6,7 @@ import sys
 
 from nemo_runspec.command_line import Command, Flag, Given
 from nemo_runspec.exceptions import NemoRunspecError
-from nemo_runspec.job_admin.found import FoundPipeline, Item
+from nemo_runspec.job_admin.found import FoundJob, FoundPipeline, Item
 from nemo_runspec.job_admin.places import PROFILE, Places
 
 COMMAND = Command(
@@ -37,9 +37,18 @@ def run(given: Given) -> int:
             for job in item.jobs():
                 if given.has("--with-jobs"):
                     code |= _cancel(job)
-                elif not job.status().state.is_final:
-                    print(f"{job.folder.name}: goes on as job {job.job_id} of {job.executor}")
+                else:
+                    _say_what_goes_on(job)
     return code
+
+
+def _say_what_goes_on(job: FoundJob) -> None:
+    number = f"job {job.job_id} of {job.executor}"
+    try:
+        if not job.status().state.is_final:
+            print(f"{job.folder.name}: goes on as {number}")
+    except NemoRunspecError as error:
+        print(f"{job.folder.name}: may go on as {number}: {error}")
 
 
 def _cancel(item: Item) -> int:

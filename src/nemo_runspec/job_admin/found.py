@@ -6,6 +6,7 @@ import abc
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 
 from nemo_runspec.exceptions import NemoRunspecError, UsageError
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
+from nemo_runspec.execution.patience import patience_seconds
 from nemo_runspec.execution.protocol import Executor, Handle, State, Status
 from nemo_runspec.execution.supervisor import machine
 from nemo_runspec.jobs import JobPaths, PipelinePaths
 from nemo_runspec.pipeline.events import EventReader
-from nemo_runspec.pipeline.supervisor_job import supervisor_job
+from nemo_runspec.pipeline.patience import GivenUp, Patience, is_unreachable
+from nemo_runspec.pipeline.supervisor_job import supervisor_job, supervisor_log
 from nemo_runspec.pipeline.supervisor_process import SupervisorState, read_state
 
 _POLL_SECONDS = 0.2
@@ -139,8 +142,10 @@ class FoundPipeline(Item):
     def job_id(self) -> str | None:
         if self._job is not None:
             return self._job.job_id
-        state = self._state()
-        return None if state is None else str(state.process.get("pid"))
+        with contextlib.suppress(NemoRunspecError):  # its status says what is wrong
+            state = self._state()
+            return None if state is None else str(state.process["pid"])
+        return None
 
     def status(self) -> Status:
         status = None if self._job is None else self._job.status()
@@ -159,13 +164,14 @@ class FoundPipeline(Item):
         return Status(State.RUNNING, why=_where(state))
 
     def logs(self, *, follow: bool) -> Iterator[bytes]:
-        position = 0
+        positions: dict[Path, int] = {}
         while True:
-            ended = not follow or self.status().state.is_final
-            with contextlib.suppress(FileNotFoundError), open(self._paths.log, "rb") as log:
-                log.seek(position)
+            ended = not follow or patient_status(self).state.is_final
+            path = supervisor_log(self._paths)
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as log:
+                log.seek(positions.get(path, 0))
                 written = log.read()
-                position += len(written)
+                positions[path] = log.tell()
                 yield written
             if ended:
                 return
@@ -182,8 +188,14 @@ class FoundPipeline(Item):
             raise UsageError(
                 f"{self.folder}: its supervisor runs on {state.machine.split()[0]}; cancel it there"
             )
-        with contextlib.suppress(ProcessLookupError):
+        try:
             os.kill(int(state.process["pid"]), signal.SIGTERM)
+        except ProcessLookupError:
+            return  # it ended just now
+        except PermissionError:
+            raise UsageError(
+                f"process {state.process['pid']} is somebody else's; they cancel it themselves"
+            ) from None
 
     def jobs(self) -> list[FoundJob]:
         """The jobs of a cluster that it started and did not see end."""
@@ -222,6 +234,24 @@ def read_handle(paths: JobPaths) -> Handle:
     if handle is None:
         raise ExecutionError(f"{paths.folder}: no job was started in this folder")
     return handle
+
+
+def patient_status(item: Item) -> Status:
+    """How an item stands, once there is an answer.
+
+    Raises:
+        UnreachableError: there was none for too long.
+    """
+    try:
+        return Patience(patience_seconds(), lambda: False).until_answered(
+            item.status, is_unreachable, _say
+        )
+    except GivenUp as error:
+        raise UnreachableError(f"{error}; the job was left alone") from error.error
+
+
+def _say(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def standing(item: Item) -> tuple[str, str | None, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from nemo_runspec.cli_context import GlobalContext
 from nemo_runspec.command_line import Flag
 from nemo_runspec.env import list_profiles, load_env_file, parse_env
-from nemo_runspec.exceptions import EnvError, UsageError
+from nemo_runspec.exceptions import EnvError, NemoRunspecError, UsageError
 from nemo_runspec.execution.registry import get_executor
 from nemo_runspec.job_admin.found import Executors, FoundJob, FoundPipeline, Item
 from nemo_runspec.jobs import JobPaths, PipelinePaths, jobs_root, pipelines_root
@@ -70,7 +70,15 @@ class Places:
     def _below(self, root: Path) -> Iterator[Item]:
         for folder in (root, pipelines_root(root)):
             for path in _folders(folder):
-                item = self._at(path) if _STAMP.fullmatch(path.name) else None
+                if not _STAMP.fullmatch(path.name):
+                    continue
+                try:
+                    item = self._at(path)
+                except PermissionError:
+                    continue  # somebody else's, who lets nobody look
+                except (NemoRunspecError, OSError) as error:
+                    print(f"note: {error}", file=sys.stderr)  # it hides none of the others
+                    continue
                 if item is not None:
                     yield item
 

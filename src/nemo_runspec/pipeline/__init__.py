@@ -6,8 +6,9 @@ Beside that, pipelines of steps as commands of one's own run them: `PipelineConf
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nemo_runspec._lazy import lazy_names
 
 if TYPE_CHECKING:
     from nemo_runspec.pipeline.steps.config import Launcher, PipelineConfig
@@ -38,13 +39,8 @@ _NAMES = {
     "run": ("run_pipeline",),
     "sbatch": ("generate_pipeline_commands", "generate_sbatch_script", "run_sbatch"),
 }
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.steps.{_MODULE_OF[name]}")
-    value = getattr(module, name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {name: f"{__name__}.steps.{module}" for module, names in _NAMES.items() for name in names},
+)

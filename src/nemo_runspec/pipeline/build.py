@@ -27,7 +27,9 @@ from nemo_runspec.exceptions import (
     ConfigError,
     NemoRunspecError,
 )
+from nemo_runspec.execution.errors import ExecutionError
 from nemo_runspec.execution.job_python import JobPython
+from nemo_runspec.execution.patience import DEFAULT_SECONDS
 from nemo_runspec.execution.protocol import Executor, Handle, Request, Status
 from nemo_runspec.execution.protocol import State as JobState
 from nemo_runspec.execution.registry import get_executor
@@ -45,7 +47,6 @@ from nemo_runspec.pipeline.facts import (
 )
 from nemo_runspec.pipeline.outputs import Attempt, OutputFolder, open_output
 from nemo_runspec.pipeline.patience import (
-    DEFAULT_SECONDS,
     GivenUp,
     Patience,
     is_store_away,
@@ -192,8 +193,12 @@ class Builder:
             NemoRunspecError: the store is not as it has to be.
         """
 
+        output: OutputFolder | None = None
+
         def gather() -> Built:
-            output = self._output(task, tell).with_attempt(Attempt("", None, machine()))
+            nonlocal output
+            if output is None:  # the same again for a store that was away in between
+                output = self._output(task, tell).with_attempt(Attempt("", None, machine()))
             return self._recorder.gather(task, output, elements)
 
         return self._recorded(gather, tell, "its elements are recorded, and")
@@ -285,8 +290,13 @@ class Builder:
             status = self._ask(executor, lambda: executor.status(known), folder, tell)
         except BuildStopped:
             raise
-        except NemoRunspecError:
-            return None  # its folder is gone
+        except NemoRunspecError as error:
+            if executor.runs_here or not folder.exists():
+                return None  # nothing is left of it
+            raise BuildStopped(
+                f"what became of its last job cannot be told ({error}), and nothing is submitted "
+                f"before that is known; if it has ended for certain, remove {folder}"
+            ) from error
         return _LastJob(last, handle, status)
 
     def _orphan(self, task: BuildTask, output: OutputFolder, tell: Tell) -> _LastJob | None:
@@ -425,13 +435,7 @@ class Builder:
         running_since: float | None = None
         cancelled = timed_out = False
         while True:
-            # On a cluster it is asked, not waited for: one that does not answer is told of at once.
-            look = (
-                partial(executor.wait, handle, _POLL_SECONDS)
-                if executor.runs_here
-                else partial(executor.status, handle)
-            )
-            status = self._ask(executor, look, paths.folder, tell, handle.id)
+            status = self._look(executor, handle, tell)
             number = status.attempt or first + 1
             if status.state.is_final:
                 break
@@ -460,13 +464,32 @@ class Builder:
                 cancelled = True
             if not executor.runs_here:
                 self._pause(_POLL_SECONDS_CLUSTER)
+        if status.state is JobState.SUCCEEDED:
+            return status  # before anybody's word reached it
         if timed_out:
             raise BuildError(f"ended after its timeout of {limit:g} s", paths.log)
-        if cancelled or (
-            executor.runs_here and self.stopping() and status.state is not JobState.SUCCEEDED
-        ):
+        if cancelled or (executor.runs_here and self.stopping()):
             raise BuildStopped("ended")
         return status
+
+    def _look(self, executor: Executor, handle: Handle, tell: Tell) -> Status:
+        """How a job stands that was submitted; it has not failed where nobody can say."""
+        folder = Path(handle.folder)
+        # On a cluster it is asked, not waited for: one that does not answer is told of at once.
+        look = (
+            partial(executor.wait, handle, _POLL_SECONDS)
+            if executor.runs_here
+            else partial(executor.status, handle)
+        )
+        try:
+            return self._ask(executor, look, folder, tell, handle.id)
+        except ExecutionError as error:
+            if executor.runs_here:
+                raise
+            raise BuildStopped(
+                f"what became of job {handle.id} of {executor.name} cannot be told ({error}); it "
+                "was left alone, and the next call looks for it first"
+            ) from error
 
     def _ask(
         self,

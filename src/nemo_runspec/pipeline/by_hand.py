@@ -32,6 +32,7 @@ from nemo_runspec.config.loader import RUN_SECTION, extract_train_config
 from nemo_runspec.config.plain import to_plain
 from nemo_runspec.exceptions import ArtifactNotFoundError, NemoRunspecError, UsageError
 from nemo_runspec.execution.environment import INPUTS_BUNDLES_VARIABLE, INPUTS_PLAN_VARIABLE
+from nemo_runspec.execution.patience import patience_seconds
 from nemo_runspec.execution.protocol import Handle, State
 from nemo_runspec.execution.registry import get_executor
 from nemo_runspec.jobs import JobPaths
@@ -43,7 +44,6 @@ from nemo_runspec.pipeline.patience import (
     GivenUp,
     Patience,
     is_unreachable,
-    patience_seconds,
 )
 from nemo_runspec.pipeline.record import mark_overwritten, record_keys
 from nemo_runspec.pipeline.submit import ComposedJob

@@ -12,6 +12,7 @@ from typing import Any
 from nemo_runspec.execution.attach import discard_rest, handled_signals
 from nemo_runspec.pipeline.events import Event, EventReader, make_event
 from nemo_runspec.pipeline.progress import Progress, open_progress, print_error
+from nemo_runspec.pipeline.supervisor_job import supervisor_log
 from nemo_runspec.pipeline.supervisors import Supervisor
 
 _POLL_SECONDS = 0.02
@@ -52,15 +53,16 @@ def follow(supervisor: Supervisor, command: str) -> int:
             stop(signal.SIGPIPE)
             supervisor.wait()
     code = supervisor.poll()
+    log = supervisor_log(paths)
     problems = seen.problems
     if code is None:
-        problems.append(f"{supervisor.label} still ends its jobs; its log: {paths.log}")
+        problems.append(f"{supervisor.label} still ends its jobs; its log: {log}")
     elif code < 0 and not received:
-        problems.append(f"the pipeline's supervisor was ended; its log: {paths.log}")
+        problems.append(f"the pipeline's supervisor was ended; its log: {log}")
     elif code >= 0 and not seen.is_over and not received:
         problems.append(
             f"the pipeline's supervisor could not go on (exit code {code}), as on a full disk; "
-            f"its log: {paths.log}"
+            f"its log: {log}"
         )
     for problem in problems:
         print_error(problem)

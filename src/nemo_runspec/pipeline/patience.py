@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from nemo_runspec.exceptions import ConfigError, NemoRunspecError
+from nemo_runspec.exceptions import NemoRunspecError
 from nemo_runspec.execution.errors import UnreachableError
 from nemo_runspec.pipeline.progress import duration
 from nemo_runspec.store.errors import StoreReadOnlyError, StoreUnreachableError
-
-PATIENCE_VARIABLE = "RUNSPEC_PATIENCE"
-DEFAULT_SECONDS = 600.0
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -51,24 +47,6 @@ class GivenUp(Exception):
         self.error = error
         self.stopped = stopped
         super().__init__(str(error))
-
-
-def patience_seconds(environ: Mapping[str, str] = os.environ) -> float:
-    """How long those are waited for who do not answer: `RUNSPEC_PATIENCE`, else ten minutes.
-
-    Raises:
-        ConfigError: the variable holds no number of seconds.
-    """
-    text = environ.get(PATIENCE_VARIABLE)
-    if not text:
-        return DEFAULT_SECONDS
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise ConfigError(f"{PATIENCE_VARIABLE}={text!r} is no number of seconds, 0 or more")
-    return seconds
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,8 @@ class Recorder:
     ) -> Built:
         """Record the versions of a fan-out's elements as one, in list order.
 
+        A second call for the same folder makes no second version.
+
         Args:
             task: the version to make.
             output: where the list of them is written.
@@ -151,7 +153,7 @@ class Recorder:
         identities = [made.identity for made in versions]
         content = None if task.artifact.content == "none" else _digest_of(identities)
         facts = self._facts_of_gather(task, began)
-        manifest = self._add(
+        manifest = self._logged_before(task, output) or self._add(
             task,
             VersionDraft(
                 path=str(output.folder),

@@ -139,7 +139,10 @@ class Schedule:
         self._pushed = itertools.count()
         self._held: dict[_Work, float] = {}
         self._told_waiting: dict[_Work, str] = {}
-        self._away_since: dict[_Work, float] = {}
+        # Since when it cannot be decided, and since when it cannot be started, which takes a lease:
+        # a store may be there to be read and not to be written.
+        self._undecided_since: dict[_Work, float] = {}
+        self._unstarted_since: dict[_Work, float] = {}
         self._fanouts: dict[str, _Fanout] = {}
         self._running: dict[_Work, _Running] = {}
         self._closing: str | None = None
@@ -237,9 +240,9 @@ class Schedule:
         try:
             decision = self._decide(work)
         except NemoRunspecError as error:
-            self._postpone(work, error)
+            self._postpone(work, error, self._undecided_since)
             return
-        self._away_since.pop(work, None)
+        self._undecided_since.pop(work, None)
         if decision.made is not None:
             self._done(work, decision.made, built=False)
         elif decision.state is State.BLOCKED:
@@ -307,9 +310,10 @@ class Schedule:
         try:
             lease = store.acquire(lease_id, {**self._options.holder, "address": work.address})
         except NemoRunspecError as error:
-            self._postpone(work, error)
+            self._postpone(work, error, self._unstarted_since)
             return
         if isinstance(lease, HeldLease):
+            self._unstarted_since.pop(work, None)
             self._wait_for(work, {**lease.holder, "since": lease.acquired_at})
             return
         self._world.held.add(lease_id)
@@ -319,8 +323,9 @@ class Schedule:
             again = self._decide(work)
         except NemoRunspecError as error:
             self._release(lease)
-            self._postpone(work, error)
+            self._postpone(work, error, self._unstarted_since)
             return
+        self._unstarted_since.pop(work, None)
         if again.state is State.STALE and again.key == decision.key and not again.needs:
             self._start(work, again, lease)
             return
@@ -338,7 +343,6 @@ class Schedule:
             None if element is None else {"index": element.index, "value": element.value},
             forced=work.address in self._forced,
         )
-        self._running[work] = _Running(work, task, lease)
         fanout = None if element is not None else self._fanouts.get(work.address)
         wakeup = self._stop.wakeup
 
@@ -352,17 +356,21 @@ class Schedule:
 
         def run() -> None:
             result: Any
-            lease.start_beating()
             try:
+                lease.start_beating()
                 result = make()
             except BaseException as error:
                 result = error
-            # One that cannot be given back is taken over once this process is gone.
-            with contextlib.suppress(NemoRunspecError):
-                lease.release()
-            wakeup.put((work, result))
+            try:
+                # One that cannot be given back is taken over once this process is gone.
+                with contextlib.suppress(NemoRunspecError, OSError):
+                    lease.release()
+            finally:
+                wakeup.put((work, result))  # else it would be waited for without end
 
         threading.Thread(target=run, name=f"build {task.name}", daemon=True).start()
+        # What it says is taken after this; one that cannot be started says nothing.
+        self._running[work] = _Running(work, task, lease)
 
     def _take(self, message: Any) -> None:
         """What a thread, or whoever wants us to stop, has to say."""
@@ -573,13 +581,21 @@ class Schedule:
         pause = _LOOK_SECONDS if is_near else _LOOK_SECONDS_REMOTE
         self._held[work] = time.monotonic() + pause
 
-    def _postpone(self, work: _Work, error: NemoRunspecError) -> None:
-        """Look at it again if the store may only be away for a while; else it has failed."""
+    def _postpone(
+        self, work: _Work, error: NemoRunspecError, away_since: dict[_Work, float]
+    ) -> None:
+        """Look at it again if the store may only be away for a while; else it has failed.
+
+        Args:
+            work: what could not be looked at or started.
+            error: why.
+            away_since: since when that is so, in seconds of the monotonic clock, by work.
+        """
         now = time.monotonic()
-        since = self._away_since.setdefault(work, now)
+        since = away_since.setdefault(work, now)
         patience = self._builder.patience
         if not may_come_back(error) or now - since >= patience:
-            del self._away_since[work]
+            del away_since[work]
             self._fail(work, str(error))
             return
         if since == now:

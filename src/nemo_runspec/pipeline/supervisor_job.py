@@ -21,7 +21,7 @@ from nemo_runspec.exceptions import ProfileError
 from nemo_runspec.execution.job_python import JobPython
 from nemo_runspec.execution.protocol import Job, JobPackage
 from nemo_runspec.execution.registry import get_executor
-from nemo_runspec.jobs import JobPaths, PipelinePaths
+from nemo_runspec.jobs import JobPaths, PipelinePaths, launcher_copy
 from nemo_runspec.pipeline.submit import with_partition
 from nemo_runspec.pipeline.supervisor_process import Order
 from nemo_runspec.pipeline.supervisors import ClusterSupervisor
@@ -32,7 +32,6 @@ from runspec.models import RunspecResources, RunspecRun
 # By its name a secret, so that it travels as one: the whole environment of the launcher.
 ENVIRONMENT_VARIABLE = "RUNSPEC_SUPERVISOR_SECRET"
 
-_LAUNCHERS = "_launchers"
 _NAME = "supervisor"
 _MEMORY = "2G"
 # Of the profile only what says where jobs may be queued: the rest is for the jobs' own nodes.
@@ -92,7 +91,7 @@ def start_supervisor_job(
         UnreachableError: the cluster does not answer; it was not submitted.
     """
     write_atomically(paths.order, order.to_json(), private=True)
-    job_paths = JobPaths(paths.folder / _NAME)
+    job_paths = supervisor_job(paths)
     job_paths.folder.mkdir()
     executor = get_executor(str(profile["executor"]))
     request = executor.prepare(_job(order, paths, job_paths, profile))
@@ -119,6 +118,12 @@ def take_environment() -> None:
 def supervisor_job(paths: PipelinePaths) -> JobPaths:
     """The folder of a supervisor's job, whether it is one or not."""
     return JobPaths(paths.folder / _NAME)
+
+
+def supervisor_log(paths: PipelinePaths) -> Path:
+    """Where a supervisor wrote; else the log of its job, which did not come to start it."""
+    job = supervisor_job(paths).log
+    return job if job.exists() and not paths.log.exists() else paths.log
 
 
 def _job(
@@ -185,7 +190,7 @@ def _keep_launcher(pex: Path, jobs: Path) -> Path:
         digest = hashlib.sha256()
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    kept = jobs / _LAUNCHERS / digest.hexdigest()[:32] / "launcher.pex"
+    kept = launcher_copy(jobs, digest.hexdigest())
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         temporary = kept.with_name(f".{uuid.uuid4().hex}")

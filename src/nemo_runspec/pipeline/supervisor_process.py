@@ -21,6 +21,7 @@ from typing import Any
 
 from nemo_runspec.artifacts.settings import ArtifactsSettings
 from nemo_runspec.exceptions import NemoRunspecError
+from nemo_runspec.execution.patience import patience_seconds
 from nemo_runspec.execution.supervisor import identity, is_alive, machine
 from nemo_runspec.jobs import PipelinePaths
 from nemo_runspec.pipeline.build import Builder
@@ -28,7 +29,6 @@ from nemo_runspec.pipeline.events import EventLog, EventReader, make_event
 from nemo_runspec.pipeline.facts import GitFacts
 from nemo_runspec.pipeline.in_use import in_use
 from nemo_runspec.pipeline.outputs import output_root
-from nemo_runspec.pipeline.patience import patience_seconds
 from nemo_runspec.pipeline.run import Events, Options, Stop, make_holder, summary_event
 from nemo_runspec.pipeline.schedule import Schedule
 from nemo_runspec.pipeline.setting import open_pipeline
@@ -158,10 +158,13 @@ def read_state(paths: PipelinePaths) -> SupervisorState | None:
         SupervisorError: the file cannot be read.
     """
     try:
-        return SupervisorState(**json.loads(paths.state.read_text(encoding="utf-8")))
+        document: dict[str, Any] = json.loads(paths.state.read_text(encoding="utf-8"))
+        state = SupervisorState(**document)
+        int(state.process["pid"])
+        return state
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SupervisorError(f"{paths.state}: cannot be read: {error}") from error
 
 

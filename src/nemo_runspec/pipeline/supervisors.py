@@ -12,7 +12,7 @@ from typing import Any
 
 from nemo_runspec.command_line import typed
 from nemo_runspec.exceptions import NemoRunspecError
-from nemo_runspec.execution.errors import UnreachableError
+from nemo_runspec.execution.errors import ExecutionError, UnreachableError
 from nemo_runspec.execution.protocol import Executor, Handle, Status
 from nemo_runspec.jobs import PipelinePaths
 from nemo_runspec.pipeline.supervisor_process import read_state
@@ -153,6 +153,11 @@ class ClusterSupervisor(Supervisor):
             status = self._executor.status(self._handle)
         except UnreachableError as error:
             self._tell("unreachable", f"{error}; the pipeline goes on by itself")
+            return None
+        except ExecutionError as error:
+            if not self.paths.folder.exists():
+                raise
+            self._tell("unknown", f"{self.label}: how it stands cannot be told: {error}")
             return None
         if status.state.is_final:
             return status  # how it ended it has said itself

@@ -26,6 +26,7 @@ from nemo_runspec.execution.protocol import Executor, Job
 from nemo_runspec.execution.registry import get_executor
 from nemo_runspec.pipeline.outputs import output_root
 from nemo_runspec.pipeline.submit import compose, profile_jobs_root
+from nemo_runspec.pipeline.supervisor_job import supervisor_executor
 from nemo_runspec.preflight.checks import Check, print_checks
 from nemo_runspec.preflight.job import Probe, run_probe
 from nemo_runspec.preflight.recipes import preflight
@@ -73,6 +74,7 @@ def run_doctor(arguments: Sequence[str]) -> int:
     profile: Mapping[str, Any] = {} if found is None else to_plain(found)
     executor = get_executor(str(profile.get("executor") or "local"))
     settings = _settings(given)
+    supervisor_executor(profile, name)
     good = print_checks(f"profile {name}", list(_from_here(profile, executor, settings)))
     if given.has("--no-job"):
         return 0 if good else 1

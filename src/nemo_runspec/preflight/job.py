@@ -7,7 +7,7 @@ import pkgutil
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 from nemo_runspec.artifacts.settings import ArtifactsSettings
 from nemo_runspec.exceptions import NemoRunspecError
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
+from nemo_runspec.execution.patience import patience_seconds
 from nemo_runspec.execution.protocol import Executor, Handle, Job, State, Status
 from nemo_runspec.execution.registry import get_executor
 from nemo_runspec.jobs import JobPaths, create_job_folder
 from nemo_runspec.pipeline.outputs import output_root
-from nemo_runspec.pipeline.patience import GivenUp, Patience, is_unreachable, patience_seconds
+from nemo_runspec.pipeline.patience import GivenUp, Patience, is_unreachable
 from nemo_runspec.preflight.checks import Check
 from runspec import RunspecRun
 
@@ -56,15 +57,22 @@ class Probe:
     has_code: bool = True
 
 
-def run_probe(probe: Probe, executor: Executor) -> list[Check]:
+def run_probe(
+    probe: Probe, executor: Executor, stopping: Callable[[], bool] = lambda: False
+) -> list[Check]:
     """Run a probe to its end.
+
+    Args:
+        probe: what it looks at.
+        executor: runs it.
+        stopping: tells whether to end it, for who runs it in a thread that sees no Ctrl-C.
 
     Returns:
         What it found; one check that failed when it did not come to that.
     """
     paths = JobPaths(create_job_folder(_NAME, probe.jobs))
     try:
-        checks = _run(probe, executor, paths)
+        checks = _run(probe, executor, paths, stopping)
     except NemoRunspecError as error:
         shutil.rmtree(paths.folder, ignore_errors=True)
         return [Check("job", False, str(error))]
@@ -78,12 +86,14 @@ def probes_executor(profile: Mapping[str, Any]) -> Executor:
     return get_executor(str(profile.get("executor") or "local"))
 
 
-def _run(probe: Probe, executor: Executor, paths: JobPaths) -> list[Check]:
+def _run(
+    probe: Probe, executor: Executor, paths: JobPaths, stopping: Callable[[], bool]
+) -> list[Check]:
     answer = paths.folder / "preflight.json"
     request = executor.prepare(_job(probe, paths, answer, is_here=executor.runs_here))
     handle = executor.submit(request, attached=executor.runs_here)
     try:
-        status = _wait(executor, handle)
+        status = _wait(executor, handle, stopping)
     except KeyboardInterrupt:
         executor.cancel(handle)
         raise
@@ -135,8 +145,8 @@ def _job(probe: Probe, paths: JobPaths, answer: Path, *, is_here: bool) -> Job:
     )
 
 
-def _wait(executor: Executor, handle: Handle) -> Status:
-    patience = Patience(patience_seconds(), lambda: False)
+def _wait(executor: Executor, handle: Handle, stopping: Callable[[], bool]) -> Status:
+    patience = Patience(patience_seconds(), stopping)
     shown: tuple[State, str | None] | None = None
     while True:
         try:
@@ -146,6 +156,9 @@ def _wait(executor: Executor, handle: Handle) -> Status:
         except GivenUp as error:
             raise UnreachableError(f"{error}; job {handle.id} was left alone") from error.error
         if status.state.is_final:
+            return status
+        if stopping():
+            executor.cancel(handle)
             return status
         if status.state is State.PENDING and (status.state, status.why) != shown:
             shown = (status.state, status.why)

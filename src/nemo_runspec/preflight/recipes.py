@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,10 +57,15 @@ def preflight_all(
         composed = compose(bundle, GlobalContext(run=profile), [])
         python = pythons.get(recipe)
         chosen = None if python is None else Path(python)
-        return recipe, _checks(composed, jobs, settings, chosen)
+        return recipe, _checks(composed, jobs, settings, chosen, stop.is_set)
 
+    stop = threading.Event()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = list(pool.map(look, sorted(bundles)))
+        try:
+            found = list(pool.map(look, sorted(bundles)))
+        except BaseException:
+            stop.set()  # Ctrl-C, or one that cannot even be tried: the pool waits for its threads
+            raise
     good = [print_checks(f"preflight of {recipe}", checks) for recipe, checks in found]
     return all(good)
 
@@ -69,6 +75,7 @@ def _checks(
     jobs: Path,
     settings: ArtifactsSettings | None,
     chosen: Path | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> list[Check]:
     executor = probes_executor(composed.profile)
     kept: BundleFolder = keep_bundle(composed.bundle, jobs)
@@ -77,4 +84,4 @@ def _checks(
         python = job_python(kept, find_python(kept.document, chosen))
     nowhere = JobPaths(jobs / "preflight")
     job = composed.job(nowhere, kept, python, Build(nowhere.output))
-    return run_probe(Probe(job, jobs, settings or composed.settings()), executor)
+    return run_probe(Probe(job, jobs, settings or composed.settings()), executor, stopping)

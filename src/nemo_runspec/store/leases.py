@@ -79,9 +79,9 @@ class Lease:
         if self._released:
             return
         self._stop_beating()
-        self._released = True
         ended = {**self._document, "released": True}
         self._backend.write(self._path, encode(ended, "a lease"))
+        self._released = True  # a store that is away can be told later
 
     def start_beating(self) -> None:
         """Beat from a thread of its own until :meth:`release`."""

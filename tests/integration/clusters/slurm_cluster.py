@@ -59,15 +59,18 @@ def missing_packages(*, accounting: bool = False) -> str | None:
 
 
 @contextmanager
-def slurm_cluster(*, accounting: bool = False) -> Iterator[SlurmCluster]:
+def slurm_cluster(
+    *, accounting: bool = False, proctrack: str = "linuxproc"
+) -> Iterator[SlurmCluster]:
     """A cluster that runs for as long as the context.
 
     Args:
         accounting: whether it has slurmdbd and a database, so that `sacct` works.
+        proctrack: how it knows the processes of a job: `linuxproc` or `pgid`.
     """
     # Not pytest's temporary folder: the path of a socket in it may take 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
-    cluster = SlurmCluster(folder, accounting=accounting)
+    cluster = SlurmCluster(folder, accounting=accounting, proctrack=proctrack)
     try:
         cluster.start()
         yield cluster
@@ -85,11 +88,13 @@ class SlurmCluster:
     Args:
         folder: an empty folder for all of its files.
         accounting: whether it has slurmdbd and a database.
+        proctrack: how it knows the processes of a job.
     """
 
-    def __init__(self, folder: Path, *, accounting: bool) -> None:
+    def __init__(self, folder: Path, *, accounting: bool, proctrack: str) -> None:
         self.folder = folder
         self.has_accounting = accounting
+        self._proctrack = proctrack
         self.env: Mapping[str, str] = {"SLURM_CONF": str(folder / "etc" / "slurm.conf")}
         self._environment = {**_clean_environment(), **self.env}
         self._daemons: dict[str, ProcessTree] = {}
@@ -327,7 +332,7 @@ class SlurmCluster:
             SlurmdLogFile={here}/log/%n.log
             PlugStackConfig={here}/etc/plugstack.conf
             MailProg=/bin/true
-            ProctrackType=proctrack/linuxproc
+            ProctrackType=proctrack/{self._proctrack}
             TaskPlugin=task/none
             SwitchType=switch/none
             MpiDefault=none

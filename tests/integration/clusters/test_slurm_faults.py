@@ -23,7 +23,11 @@ from nemo_runspec.execution.slurm.executor import SlurmExecutor, slurm_name
 from nemo_runspec.jobs import JobPaths
 from runspec import RunspecRun
 from tests.integration.clusters.ray_cluster import missing_ray, ray_python
-from tests.integration.clusters.slurm_cluster import SlurmCluster
+from tests.integration.clusters.slurm_cluster import (
+    SlurmCluster,
+    missing_packages,
+    slurm_cluster,
+)
 from tests.nemo_runspec.executor_contract import (
     ENDLESS,
     GOES_ON,
@@ -57,6 +61,16 @@ SAVES = """
     signal.signal(signal.SIGUSR1, save)
     print("here")
     time.sleep(600)
+"""
+
+
+# As torchrun does it: the process that saves is in a session of its own.
+STARTS_ANOTHER = f"""
+    import os, signal, subprocess, sys, textwrap
+
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    code = textwrap.dedent({SAVES!r})
+    sys.exit(subprocess.call([sys.executable, "-c", code], start_new_session=True))
 """
 
 
@@ -154,6 +168,42 @@ def test_a_job_goes_on_after_the_time_limit(
     assert not JobPaths(job.folder).secrets.exists()
 
 
+def test_signals_go_on_where_slurm_does_not_send_them(
+    executor: SlurmExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = missing_packages()
+    if reason is not None:
+        pytest.skip(reason)
+    # Like the cgroups of real clusters, which need more than a container has: a signal reaches the
+    # processes that Slurm itself started, and none of theirs.
+    with slurm_cluster(proctrack="pgid") as cluster:
+        for name, value in cluster.env.items():
+            monkeypatch.setenv(name, value)
+        profile = {"signal": "USR1@58", "time": 1, "segments": 2}
+        folder = tmp_path / "saves"
+        folder.mkdir()
+        handle = start(executor, a_job(folder, STARTS_ANOTHER, profile))
+        status = executor.wait(handle, PATIENCE_SECONDS)
+        assert (status.state, status.attempt) == (State.SUCCEEDED, 2), status
+        assert log_of(executor, handle) == "here\nsaved\ngoes on from SIGUSR1\n"
+
+        folder = tmp_path / "cancelled"
+        folder.mkdir()
+        script = """
+            import time
+            print("here")
+            try:
+                time.sleep(600)
+            except KeyboardInterrupt:
+                print("told to end")
+        """
+        handle = start(executor, a_job(folder, script))
+        wait_for(says(executor, handle, "here"), "the job")
+        executor.cancel(handle)
+        assert executor.wait(handle, PATIENCE_SECONDS).state is State.CANCELLED
+        assert log_of(executor, handle) == "here\ntold to end\n"
+
+
 def test_segments_come_to_an_end(
     cluster: SlurmCluster, executor: SlurmExecutor, tmp_path: Path
 ) -> None:
@@ -216,6 +266,23 @@ def test_a_submit_whose_answer_is_lost(
     assert known.split() == [handle.id]
 
 
+def test_a_job_that_slurm_took_twice(
+    cluster: SlurmCluster, executor: SlurmExecutor, tmp_path: Path
+) -> None:
+    # A controller that is too busy to answer in time may act all the same, any while later.
+    job = a_job(tmp_path, "import time; print('runs', flush=True); time.sleep(3)")
+    request = executor.prepare(job)
+    executor.stage(request)
+    first = cluster.run("sbatch", "--parsable", str(JobPaths(job.folder).command)).strip()
+    wait_for(lambda: "runs" in JobPaths(job.folder).log.read_text(), "the job")
+    handle = executor.submit(request, attached=False)
+    assert handle.id != first
+    assert executor.wait(handle, PATIENCE_SECONDS).state is State.SUCCEEDED
+    cluster.wait_until_idle()
+    assert executor.status(handle).state is State.SUCCEEDED
+    assert log_of(executor, handle) == "runs\n"
+
+
 def test_a_controller_that_stays_away(cluster: SlurmCluster, tmp_path: Path) -> None:
     executor = SlurmExecutor(SlurmClient(period=0.3, patience=1))
     request = executor.prepare(a_job(tmp_path, ""))
@@ -276,11 +343,20 @@ def test_processes_of_a_node(
         import os
         e = os.environ
         print(e["SLURM_NODEID"], e["FROM_SETUP"], e["SLURM_CPUS_PER_TASK"], e["SLURM_GPUS_ON_NODE"])
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR")
+        print(*(e[name] for name in names), int(e["MASTER_PORT"]) > 1023)
     """
     handle, code, log = run_job(executor, a_job(tmp_path, script, profile))
     assert code == 0, log
-    lines = [line.partition(": ")[::2] for line in sorted(log.splitlines())]
-    assert lines == [(str(rank), f"{rank // 3} it's set 2 4") for rank in range(6)]
+    lines = {(rank, text) for rank, _, text in (s.partition(": ") for s in log.splitlines())}
+    assert lines == {
+        (str(rank), text)
+        for rank in range(6)
+        for text in (
+            f"{rank // 3} it's set 2 4",
+            f"{rank} 6 {rank % 3} 3 127.0.0.1 True",  # what torch.distributed wants
+        )
+    }
     known = cluster.run("scontrol", "show", "job", handle.id)
     assert "Nice=7 " in known and "MailUser=a b" in known
 

@@ -22,6 +22,7 @@ from nemo_runspec.execution import (
     UnreachableError,
     get_executor,
 )
+from nemo_runspec.execution.containers.dgxcloud import DGXCloudExecutor
 from nemo_runspec.execution.containers.docker import DockerExecutor
 from runspec import Runspec, RunspecResources, RunspecRun
 from tests.nemo_runspec.executor_contract import ExecutorContract, make_job
@@ -136,7 +137,8 @@ def cloud_job(tmp_path: Path, name: str) -> Job:
     folder = tmp_path / "job"
     folder.mkdir()
     (folder / "launch_script.sh").touch()
-    (folder / "job.yaml").write_text("run: {profile: cloud, env: {container_image: 'img:1'}}\n")
+    (folder / "service.json").write_text('{"container_image": "img:1"}\n')
+    (folder / "job.yaml").write_text("run: {profile: cloud}\n")
     lines = [f"{key} = {_toml(value)}\n" for key, value in profile.items()]
     (tmp_path / "env.toml").write_text("".join(["[cloud]\n", *lines]))
     return replace(job, folder=folder, env={"MY_TOKEN": "hunter2"})
@@ -158,6 +160,9 @@ def run_launched(folder: Path) -> int:
     return subprocess.run(
         command, stdout=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]}
     ).returncode
+
+
+SAID = {"phase": "Running"}  # what DGX Cloud says of a workload
 
 
 class Answer(SimpleNamespace):
@@ -183,7 +188,7 @@ def dgx(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
         if url.endswith("/org-unit/projects"):
             text = '{"projects": [{"name": "proj", "id": "p-1", "clusterId": "c-1"}]}'
         else:
-            text = '{"actualPhase": "Running"}'
+            text = json.dumps({"actualPhase": SAID["phase"]})
         return Answer(status_code=200, text=text)
 
     monkeypatch.setattr(requests, "post", post)
@@ -216,6 +221,10 @@ def test_dgxcloud_sends_what_it_showed(
     other.cancel(handle)
     assert dgx[-1][1].endswith("/workloads/distributed/w-1/suspend")
     (job.folder / "cancel").unlink()  # as if nobody had
+    monkeypatch.setitem(SAID, "phase", "Rescheduling")
+    assert other.status(handle).state is State.PENDING
+    assert other.find(job.folder) == handle
+    (job.folder / "handle.json").unlink()  # as if its submitter had been killed
     with pytest.raises(UnreachableError, match="cannot look up a workload by its name"):
         other.find(job.folder)
 
@@ -247,6 +256,29 @@ def test_dgxcloud_of_one_node_is_cancelled_by_its_script(
     assert executor.status(handle).state is State.CANCELLED
 
 
+def test_nodes_and_image_that_the_recipe_asks_for_are_known_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dgx: list[tuple[str, str, Any]]
+) -> None:
+    monkeypatch.setenv("NEMOTRON_ENV_FILE", str(tmp_path / "env.toml"))
+    job = cloud_job(tmp_path, "dgxcloud")
+    toml = tmp_path / "env.toml"
+    toml.write_text(toml.read_text().replace("nodes = 2\n", ""))
+    profile = {key: value for key, value in job.profile.items() if key != "nodes"}
+    spec = replace(job.spec, resources=RunspecResources(nodes=3))
+    executor = get_executor("dgxcloud")
+    request = executor.prepare(replace(job, profile=profile, spec=spec, image="img:2"))
+    handle = executor.submit(request, attached=False)
+    assert get_executor("dgxcloud").status(handle).state is State.RUNNING
+    assert dgx[-1][1].endswith("/workloads/distributed/w-1")
+    assert DGXCloudExecutor().arguments_of(handle)["container_image"] == "img:2"
+
+
+def test_status_file_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text('{"state": "running"}')
+    with pytest.raises(ExecutionError, match="not a job's status: 'started_at'"):
+        DockerExecutor().status(Handle("docker", str(tmp_path), "x"))
+
+
 def test_without_its_profile_a_job_cannot_be_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +291,7 @@ def test_without_its_profile_a_job_cannot_be_asked(
 
 def test_lepton_sends_what_it_showed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import nemo_run.core.execution.lepton as lepton
+    from leptonai.api.v1.api_resource import ClientError, ServerError
 
     created: list[Any] = []
     state = lepton.LeptonJobState.Running
@@ -270,11 +303,21 @@ def test_lepton_sends_what_it_showed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     group = SimpleNamespace(metadata=SimpleNamespace(id_="g-1", name="group-a"))
     deleted: list[str] = []
+    answers = [200]
+
+    def get(job_id: str) -> Any:
+        answer = SimpleNamespace(status_code=answers[0], text="no")
+        if answers[0] >= 500:
+            raise ServerError(answer)
+        if answers[0] >= 400:
+            raise ClientError(answer)
+        return SimpleNamespace(status=status)
+
     client = SimpleNamespace(
         nodegroup=SimpleNamespace(list_all=lambda: [group], list_nodes=lambda group: []),
         job=SimpleNamespace(
             create=create,
-            get=lambda job_id: SimpleNamespace(status=status),
+            get=get,
             delete=deleted.append,
             list_all=lambda: created,
         ),
@@ -290,10 +333,20 @@ def test_lepton_sends_what_it_showed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     shown = json.dumps(dict(request.call)).replace("<id of group-a>", "g-1")
     assert sent == json.loads(shown)
     assert "hunter2" not in json.dumps(sent)
+    (job.folder / "handle.json").unlink()  # as if its submitter had been killed
     assert executor.find(job.folder) == handle == Handle("lepton", str(job.folder), request.name)
     assert get_executor("lepton").status(handle).state is State.RUNNING
     executor.cancel(handle)
     assert deleted == [handle.id]
+    answers[0] = 502
+    with pytest.raises(UnreachableError, match="502"):
+        executor.status(handle)
+    answers[0] = 403
+    with pytest.raises(ExecutionError, match="403"):
+        executor.status(handle)
+    answers[0] = 404
+    assert executor.status(handle).state is State.CANCELLED
+    answers[0] = 200
     status.state = lepton.LeptonJobState.Stopped
     assert executor.wait(handle, 10).state is State.CANCELLED
 

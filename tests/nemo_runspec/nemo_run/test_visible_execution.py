@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nemo_runspec.example_repository import write_repository
+from tests.nemo_runspec.example_repository import told, write_repository
 
 COMMAND = Path(__file__).with_name("visible_pretrain.py")
 PROFILE = """\
@@ -62,12 +61,6 @@ def run(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
     )
-
-
-def told(output: str) -> dict[str, object]:
-    (line,) = [line for line in output.splitlines() if line.startswith("told ")]
-    found: dict[str, object] = json.loads(line.removeprefix("told "))
-    return found
 
 
 def test_here(repo: Path) -> None:

@@ -82,6 +82,26 @@ def test_a_job_that_ended_while_nobody_looked_is_recorded(shop: Cluster) -> None
     assert shop.submitted() == 2
 
 
+def test_a_job_that_cannot_be_told_of_is_not_submitted_again(shop: Cluster) -> None:
+    two_stages(shop)
+    process = shop.far()
+    shop.wait_until_runs()
+    known = shop.root / "jobs" / "2"
+    away = known.rename(shop.root / "2")
+    # It answers, and with an error that says nothing of the job.
+    code, out, _ = finish(process)
+    assert code == 1 and "model: stopped (what became of job 2 of fake cannot be told (" in out
+    code, out, _ = shop.run_far()
+    assert code == 1 and "model: stopped (what became of its last job cannot be told (" in out
+    assert shop.submitted() == 1
+    away.rename(known)
+    shop.gate.touch()
+    code, _, err = shop.run_far()
+    assert (code, err) == (0, "")
+    assert shop.ran() == ["data", "model"]
+    assert shop.submitted() == 2
+
+
 def test_killed_between_submit_and_handle(shop: Cluster) -> None:
     shop.plain("data", more=GATE)
     shop.control("die")
@@ -331,6 +351,11 @@ def test_attached_to_a_supervisor_on_the_cluster(shop: Cluster) -> None:
     assert line == "the pipeline's supervisor is job 1 of fake, pending: Resources\n"
     hold.unlink()
     shop.wait_until_runs()
+    # An answer that says nothing of it is no end of it.
+    away = (shop.root / "jobs" / "1").rename(shop.root / "1")
+    told = "job 1 of fake: how it stands cannot be told: no job 1\n"
+    assert next(line for line in process.stdout if line == told)
+    away.rename(shop.root / "jobs" / "1")
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
@@ -366,3 +391,27 @@ def test_foreach_on_a_cluster(shop: Cluster) -> None:
     assert sorted(shop.ran()) == ["data", "each", "each"]
     assert len(shop.manifest("each").metadata["elements"]) == 3
     assert shop.run_far()[1].startswith("nothing to do")
+
+
+def test_elements_are_gathered_once_by_a_store_that_is_away_in_between(shop: Cluster) -> None:
+    shop.library(
+        "data",
+        """
+        (out / "x").write_text("1")
+        log_artifact(Artifact(path=out, metadata={"parts": [3, 1]}), tracking, name="data")
+        """,
+    )
+    config = "value: ${run.element.value}\n"
+    shop.plain("each", config=config, inputs={"data": "data"}, foreach="data:parts")
+    versions = Path(shop.store.root) / "each"
+    versions.mkdir(parents=True)
+    # Its manifest can be written, and not what lets its key stand for it.
+    (versions / "keys").write_text("")
+    process = shop.far()
+    assert process.stdout is not None
+    next(line for line in process.stdout if "each: cannot write " in line)
+    assert shop.store.versions("each") == [1]
+    (versions / "keys").unlink()
+    code, _, err = finish(process)
+    assert (code, err) == (0, "")
+    assert shop.store.versions("each") == [1]

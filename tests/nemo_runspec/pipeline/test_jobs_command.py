@@ -108,6 +108,25 @@ def test_what_is_no_job(shop: Cluster) -> None:
     assert code == 0 and "--with-jobs" in out and "--store" not in out
 
 
+def test_a_broken_folder_hides_no_other(shop: Cluster) -> None:
+    shop.plain("data")
+    assert shop.run_far()[0] == 0
+    (state,) = [path / "state.json" for path in shop.far_pipelines()]
+    state.write_text('{"machine": "host", "process": []}')
+    broken = shop.shared / "20260101-000000-broken"
+    broken.mkdir()
+    (broken / "handle.json").write_text("{")
+    code, out, err = jobs(shop, "ls", "--json")
+    assert code == 0
+    found = {each["name"]: each for each in json.loads(out)}
+    assert found["data"]["state"] == "succeeded" and len(found) == 2
+    assert found["pipeline"]["why"].startswith(f"{state}: cannot be read: ")
+    assert err.startswith(f"note: {broken}/handle.json: no handle of a job: ")
+    assert jobs(shop, "wait", "data")[0] == 0
+    code, _, err = jobs(shop, "cancel", "pipeline")
+    assert code == 1 and err.splitlines()[-1].startswith("error: ")
+
+
 def test_a_text_that_several_jobs_have(shop: Cluster) -> None:
     shop.plain("part1")
     shop.plain("part2")
@@ -181,6 +200,20 @@ def test_a_preflight_that_succeeds(shop: Cluster) -> None:
     assert list((Path(shop.store.root) / "_probe").iterdir()) == []
 
 
+def test_an_interrupted_preflight_ends_its_jobs(shop: Cluster) -> None:
+    shop.plain("data")
+    shop.plain("other")
+    hold = shop.control("hold")
+    process = shop.far("--preflight")
+    wait_for(lambda: len(list(shop.root.glob("jobs/*/job.json"))) == 2, "both are queued")
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130 and "Traceback" not in err
+    assert len(list(shop.root.glob("jobs/*/cancel"))) == 2
+    hold.unlink()
+    assert shop.ran() == []
+
+
 def test_a_preflight_by_hand(shop: Cluster) -> None:
     shop.profile(gpus_per_node=0)
     shop.plain("data")
@@ -231,6 +264,9 @@ def test_the_doctor_on_what_cannot_work(shop: Cluster) -> None:
     assert code == 1
     assert "no sbatch in PATH; run this where it is, or set tunnel" in out
     assert out.splitlines()[-1] == "no job was started"
+    shop.profile(supervisor="slurm")
+    code, _, err = finish(shop.command("doctor", "--profile", "far", "--no-job"))
+    assert code == 2 and "supervisor is 'slurm' and executor 'fake'" in err
 
 
 def test_inputs_of_a_job_by_hand_on_a_cluster(shop: Cluster) -> None:

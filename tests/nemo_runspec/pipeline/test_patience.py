@@ -7,14 +7,13 @@ import pytest
 
 from nemo_runspec.exceptions import ConfigError
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
+from nemo_runspec.execution.patience import DEFAULT_SECONDS, patience_seconds
 from nemo_runspec.pipeline.patience import (
-    DEFAULT_SECONDS,
     GivenUp,
     Patience,
     is_store_away,
     is_unreachable,
     may_come_back,
-    patience_seconds,
 )
 from nemo_runspec.store.errors import StoreFormatError, StoreReadOnlyError, StoreUnreachableError
 

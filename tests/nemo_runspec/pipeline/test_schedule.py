@@ -304,3 +304,19 @@ def test_leases_are_the_stores(shop: Workshop) -> None:
     assert not lease_is_free(shop)
     held.release()
     assert lease_is_free(shop)
+
+
+def test_a_store_that_gives_no_lease_is_waited_for_so_long(shop: Workshop) -> None:
+    shop.plain("data")
+    shop.plain("model", config="x: ${art:data}\n", inputs={"data": "data"})
+    leases = Path(shop.store.root) / "_leases"
+    leases.mkdir(parents=True)
+    # It can be read; nothing can be made where a file is in the way, whoever we are.
+    (leases / "data").write_text("")
+    code, out, err = finish(shop.start(env={"RUNSPEC_PATIENCE": "1.5"}))
+    assert code == 1
+    assert out.count("; waits up to 1.5 s") == 1
+    assert "error: data: cannot write " in err
+    assert "model: not run, data failed" in out
+    (leases / "data").unlink()
+    assert finish(shop.start())[0] == 0

@@ -14,6 +14,8 @@ from nemo_runspec.pipeline.supervisor_job import (
     ENVIRONMENT_VARIABLE,
     start_supervisor_job,
     supervisor_executor,
+    supervisor_job,
+    supervisor_log,
     take_environment,
 )
 from nemo_runspec.pipeline.supervisor_process import Order
@@ -79,6 +81,17 @@ def test_the_launcher_s_environment_travels_as_a_secret(
     assert "SLURM_JOB_ID" not in holding[0].read_text()
     assert "run_command" not in (job / "job.sh").read_text()
     end(cluster)
+
+
+def test_what_a_supervisor_says_that_never_came_to_run(tmp_path: Path) -> None:
+    paths = PipelinePaths(tmp_path)
+    assert supervisor_log(paths) == paths.log
+    said = supervisor_job(paths).log
+    said.parent.mkdir(parents=True)
+    said.write_text("no Python here")
+    assert supervisor_log(paths) == said
+    paths.log.touch()
+    assert supervisor_log(paths) == paths.log
 
 
 def has(path: Path, text: str) -> bool:

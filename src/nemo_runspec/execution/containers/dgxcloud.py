@@ -78,7 +78,7 @@ class DGXCloudExecutor(ContainerExecutor):
             raise ExecutionError(f"{executor.base_url}: {answer.status_code} {answer.text}")
         return str(answer.json()["workloadId"])
 
-    def find(self, folder: Path) -> Handle | None:
+    def look_up(self, folder: Path) -> Handle | None:
         raise UnreachableError(
             f"{folder}: NeMo-Run cannot look up a workload by its name; see in DGX Cloud's own "
             "pages whether one of this name runs"
@@ -91,6 +91,8 @@ class DGXCloudExecutor(ContainerExecutor):
             state = executor.status(handle.id)
         except requests.RequestException as error:
             raise UnreachableError(f"{executor.base_url}: {error}") from error
+        except ValueError:
+            return State.PENDING  # a phase that NeMo-Run does not know
         if state is None:
             raise UnreachableError(f"{executor.base_url} does not say how {handle.id} is")
         return _STATES.get(state.name, State.PENDING)

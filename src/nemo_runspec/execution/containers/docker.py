@@ -64,7 +64,7 @@ class DockerExecutor(ContainerExecutor):
             raise ExecutionError(f"docker: {error}") from error
         return name
 
-    def find(self, folder: Path) -> Handle | None:
+    def look_up(self, folder: Path) -> Handle | None:
         name = service_name(folder)
         if recorded_status(folder) is None and _find(name) is None:
             return None

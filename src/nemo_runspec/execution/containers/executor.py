@@ -20,18 +20,20 @@ from nemo_runspec.execution.containers.launch import (
     recorded_status,
     stage,
 )
-from nemo_runspec.execution.errors import ExecutionError
+from nemo_runspec.execution.errors import ExecutionError, UnreachableError
 from nemo_runspec.execution.job_script import JobScript, remove_secrets
 from nemo_runspec.execution.nemo_run_profile import executor_arguments, plain_profile
 from nemo_runspec.execution.protocol import Executor, Handle, Job, Request, State, Status
 from nemo_runspec.jobs import JobPaths
 from nemo_runspec.masking import mask_secrets
+from nemo_runspec.utils import write_atomically
 from runspec import FrozenMapping
 
 _POLL_SECONDS = 2.0
 _LOG_SECONDS = 0.5
 _CHUNK_BYTES = 1 << 16
 _NAME_LENGTH = 34  # what DGX Cloud and Lepton take
+_KEPT = ("container_image", "gpus_per_node", "nodes")
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,29 @@ class ContainerExecutor(Executor):
     def stage(self, request: Request) -> None:
         own = self._own(request)
         stage(own.script, own.launch, own.folder)
+        # What the recipe itself said of them is in no profile.
+        known = {key: own.arguments[key] for key in _KEPT if key in own.arguments}
+        write_atomically(JobPaths(own.folder).service, json.dumps(known) + "\n")
 
     def submit(self, request: Request, *, attached: bool) -> Handle:
         own = self._own(request)
         self.stage(own)
         try:
             job_id = self.send(own.folder, own.name, own.arguments)
+        except UnreachableError:
+            raise  # it may have been started, and need its secrets
         except BaseException:
             remove_secrets(JobPaths(own.folder))
             raise
-        return Handle(self.name, str(own.folder), job_id)
+        handle = Handle(self.name, str(own.folder), job_id)
+        write_atomically(JobPaths(own.folder).handle, f"{handle.to_json()}\n", durable=False)
+        return handle
+
+    def find(self, folder: Path) -> Handle | None:
+        kept = JobPaths(folder).handle
+        if kept.exists():
+            return Handle.from_json(kept.read_text(encoding="utf-8"))
+        return self.look_up(folder)
 
     def status(self, handle: Handle) -> Status:
         folder = Path(handle.folder)
@@ -158,6 +173,14 @@ class ContainerExecutor(Executor):
         """Has NeMo-Run start the job; the service's id of it."""
 
     @abc.abstractmethod
+    def look_up(self, folder: Path) -> Handle | None:
+        """The handle of a job whose submitter was killed before it could keep it.
+
+        Raises:
+            UnreachableError: it cannot be known now.
+        """
+
+    @abc.abstractmethod
     def ask(self, handle: Handle) -> State:
         """What the service says of the job."""
 
@@ -168,25 +191,25 @@ class ContainerExecutor(Executor):
     def arguments_of(self, handle: Handle) -> dict[str, Any]:
         """The arguments of NeMo-Run's executor for a job that another process may have submitted.
 
-        They come from the job's record and the env.toml of today: what lets us in stands in no
+        They come from the job's folder and the env.toml of today: what lets us in stands in no
         file of the job.
 
         Raises:
             ExecutionError: the profile is not there any more.
         """
+        paths = JobPaths(Path(handle.folder))
         from omegaconf import OmegaConf
 
         from nemo_runspec.env import load_env_profile
         from nemo_runspec.exceptions import NemoRunspecError
 
-        record = JobPaths(Path(handle.folder)).job_config
         try:
-            config = OmegaConf.load(record)
+            config = OmegaConf.load(paths.job_config)
             name = OmegaConf.select(config, "run.profile")
-            profile = plain_profile(load_env_profile(str(name)))
-            image = OmegaConf.select(config, "run.env.container_image")
-            return executor_arguments(self.name, profile, image, None)
-        except (OSError, NemoRunspecError) as error:
+            known = json.loads(paths.service.read_text(encoding="utf-8"))
+            profile = {**plain_profile(load_env_profile(str(name))), **known}
+            return executor_arguments(self.name, profile, None, None)
+        except (OSError, ValueError, NemoRunspecError) as error:
             raise ExecutionError(
                 f"{handle.folder}: executor {self.name!r} must be asked how the job is, and its "
                 f"profile cannot be read: {error}"

@@ -140,11 +140,14 @@ def recorded_status(folder: Path) -> Status | None:
     """
     paths = JobPaths(folder)
     try:
-        record: dict[str, Any] = json.loads(paths.status.read_text(encoding="utf-8"))
+        return _status(json.loads(paths.status.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ExecutionError(f"{paths.status}: not a job's status: {error}") from error
+
+
+def _status(record: dict[str, Any]) -> Status:
     started, attempt = float(record["started_at"]), int(record["attempt"])
     if record["state"] == "running":
         return Status(State.RUNNING, started_at=started, attempt=attempt)

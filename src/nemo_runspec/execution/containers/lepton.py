@@ -12,13 +12,14 @@ from nemo_runspec.execution.containers.executor import (
     require_mounted,
     service_name,
 )
-from nemo_runspec.execution.containers.launch import Peers
+from nemo_runspec.execution.containers.launch import Peers, recorded_status
 from nemo_runspec.execution.containers.rebind import rebind
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
 from nemo_runspec.execution.nemo_run_library import nemo_run
 from nemo_runspec.execution.protocol import Handle, Job, State
 
 _NEED = "executor 'lepton'"
+_NOT_FOUND = 404
 _STATES = {
     "Archived": State.LOST,
     "Completed": State.SUCCEEDED,
@@ -72,15 +73,20 @@ class LeptonExecutor(ContainerExecutor):
             raise ExecutionError(f"lepton: the job {name} was not made, without a reason")
         return str(job.metadata.id_)
 
-    def find(self, folder: Path) -> Handle | None:
+    def look_up(self, folder: Path) -> Handle | None:
         name = service_name(folder)
+        if recorded_status(folder) is not None:
+            return Handle(self.name, str(folder), name)
         client = _asking(lambda: nemo_run(_NEED, "leptonai.api.v2.client").APIClient())
         names = {job.metadata.id_ for job in _asking(client.job.list_all)}
         return Handle(self.name, str(folder), name) if name in names else None
 
     def ask(self, handle: Handle) -> State:
         executor = self._executor(Path(handle.folder), self.arguments_of(handle))
-        state = _asking(lambda: executor.status(handle.id))
+        try:
+            state = _asking(lambda: executor.status(handle.id))
+        except _UnknownJobError:
+            return State.LOST  # deleted, as NeMo-Run cancels
         return _STATES.get(state.value, State.PENDING)
 
     def stop(self, handle: Handle) -> None:
@@ -94,17 +100,25 @@ class LeptonExecutor(ContainerExecutor):
         return executor
 
 
+class _UnknownJobError(ExecutionError):
+    """Lepton has no such job, any more."""
+
+
 def _asking(call: Any) -> Any:
     """What Lepton's client answers; its many kinds of errors as ours.
 
     Raises:
-        UnreachableError: nobody answered.
+        UnreachableError: nobody answered, or nobody who could.
         ExecutionError: the answer was no.
     """
     requests = nemo_run(_NEED, "requests")
+    resource = nemo_run(_NEED, "leptonai.api.v1.api_resource")
     try:
         return call()
-    except requests.RequestException as error:
+    except (requests.RequestException, resource.ServerError) as error:
         raise UnreachableError(f"lepton: {error}") from error
+    except resource.ClientError as error:
+        kind = _UnknownJobError if error.response.status_code == _NOT_FOUND else ExecutionError
+        raise kind(f"lepton: {error}") from error
     except RuntimeError as error:
         raise ExecutionError(f"lepton: {error}") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,12 +13,14 @@ from typing import Any
 
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
 from nemo_runspec.execution.job_script import remove_secrets
+from nemo_runspec.execution.patience import patience_seconds
 from nemo_runspec.execution.protocol import Executor, Handle, Job, Request, State, Status
 from nemo_runspec.execution.ray.jobs_api import ApiError, JobInfo, JobsApi
 from nemo_runspec.execution.ray.package import too_large
 from nemo_runspec.execution.ray.request import CANCELLED_FILE, RayRequest, make_request
 from nemo_runspec.execution.ray.settings import RaySettings
 from nemo_runspec.jobs import JobPaths
+from nemo_runspec.masking import mask_secrets
 from nemo_runspec.utils import write_atomically
 
 _ANSWER_SECONDS = 20.0
@@ -30,8 +31,6 @@ _FORGOTTEN_SECONDS = 75.0
 _RECORD_SECONDS = 8.0
 _POLL_SECONDS = (0.1, 1.0)
 _CHUNK_BYTES = 1 << 16
-_PATIENCE_VARIABLE = "RUNSPEC_PATIENCE"
-_PATIENCE_SECONDS = 600.0
 _GENERATIONS = 100
 _LOST = ("JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE")
 
@@ -62,6 +61,18 @@ class RayExecutor(Executor):
 
     def submit(self, request: Request, *, attached: bool) -> Handle:
         request = _own(request)
+        try:
+            handle = self._submit(request)
+        except UnreachableError:
+            raise  # it may have been accepted, and need its secrets
+        except ExecutionError:
+            remove_secrets(JobPaths(request.folder))
+            raise
+        if handle.folder != str(request.folder):
+            remove_secrets(JobPaths(request.folder))  # what runs has its own
+        return handle
+
+    def _submit(self, request: RayRequest) -> Handle:
         api = self._api(request.settings)
         _check_versions(request, api)
         package = request.stage()
@@ -85,10 +96,9 @@ class RayExecutor(Executor):
             info = api.job(submission_id)
             if info is None:
                 continue  # it was deleted meanwhile
-            folder = info.metadata.get("runspec_folder", str(request.folder))
-            if folder == str(request.folder) or not info.is_final:
-                # Ours, by a request whose answer was lost; or the same build of another launcher.
-                return Handle(self.name, folder, submission_id)
+            known = self._handle_of(info, submission_id, request.folder)
+            if known is not None:
+                return known
         raise ExecutionError(
             f"{request.name}: {_GENERATIONS} jobs of this build have ended on the Ray cluster at "
             f"{request.settings.address}; delete them there with: ray job delete ID"
@@ -101,7 +111,18 @@ class RayExecutor(Executor):
         handle = Handle(self.name, str(folder), submitted.id)
         if _record(folder) is not None:
             return handle
-        return handle if self._api(submitted.settings).job(submitted.id) is not None else None
+        info = self._api(submitted.settings).job(submitted.id)
+        return None if info is None else self._handle_of(info, submitted.id, folder)
+
+    def _handle_of(self, info: JobInfo, submission_id: str, folder: Path) -> Handle | None:
+        """The handle of a job that has the id of the one of this folder.
+
+        It is ours, by a request whose answer was lost; or the same build of another launcher. None:
+        it is another's that has ended.
+        """
+        owner = info.metadata.get("runspec_folder", str(folder))
+        is_ours = owner == str(folder)
+        return Handle(self.name, owner, submission_id) if is_ours or not info.is_final else None
 
     def status(self, handle: Handle) -> Status:
         folder = Path(handle.folder)
@@ -134,6 +155,8 @@ class RayExecutor(Executor):
         # A job that waits is started all the same, after Ray has taken this for done.
         (Path(handle.folder) / CANCELLED_FILE).touch()
         self._api(_known(handle).settings).stop(handle.id)
+        # If it still waits, nothing of it ever runs that would take them away.
+        remove_secrets(JobPaths(Path(handle.folder)))
 
     def wait(self, handle: Handle, timeout: float | None = None) -> Status:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -274,7 +297,7 @@ class _Silence:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        if now - self._since > float(os.environ.get(_PATIENCE_VARIABLE) or _PATIENCE_SECONDS):
+        if now - self._since > patience_seconds():
             raise error
 
     def is_over(self) -> None:
@@ -395,7 +418,7 @@ def _why_waiting(info: JobInfo) -> str:
 
 def _first_line(text: str) -> str | None:
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[0][:300] if lines else None
+    return str(mask_secrets(lines[0]))[:300] if lines else None
 
 
 def _own(request: Request) -> RayRequest:

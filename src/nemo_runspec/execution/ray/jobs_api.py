@@ -171,6 +171,7 @@ class JobsApi:
         Raises:
             UnreachableError: nobody answered in time.
             FileNotFoundError: there is no such file, or no such node.
+            ConnectionError: somebody says that nobody can answer now.
         """
         query = urlencode({"node_id": node, "filename": name, "lines": -1, "interval": 0.2})
         request = self._request("GET", f"/api/v0/logs/stream?{query}", None, None)
@@ -181,6 +182,8 @@ class JobsApi:
             said = _text(error)
             if error.code == 500:
                 raise FileNotFoundError(name) from error
+            if error.code in _NOT_NOW:
+                raise ConnectionError(said) from error
             raise self._refused(error.code, said, request) from error
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nemo_runspec.execution.command import SECRET_COMMAND_VARIABLE
 from nemo_runspec.execution.errors import ExecutionError
-from nemo_runspec.execution.interpreter import version_check
+from nemo_runspec.execution.interpreter import fitting_minors, version_check
 from nemo_runspec.execution.job_script import JobScript, job_script
 from nemo_runspec.execution.protocol import Job, Request
 from nemo_runspec.execution.ray.package import Package, make_package
@@ -39,8 +40,6 @@ _STAYS = (
     CANCELLED_FILE,
 )
 _SAFE_NAME = 40
-_MINORS = range(9, 30)
-_PATCHES = range(40)
 
 # Ray's own interpreter is none of those on PATH where Ray was started by its path; the command of
 # its raylet, which is the parent of the worker that starts us, names it.
@@ -56,7 +55,7 @@ python=$(tr '\\0' '\\n' <"/proc/$raylet/cmdline" |
 exec "$python" -I "$(dirname "$0")/ray_node.py"
 """
 
-_WORKER_COMMAND = 'unset RUNSPEC_SECRET_COMMAND; eval "exec python $RUNSPEC_RAY_WORKER"'
+_WORKER_COMMAND = f'unset {SECRET_COMMAND_VARIABLE}; eval "exec python $RUNSPEC_RAY_WORKER"'
 _WORKER_START = """\
 #!/bin/bash
 export RUNSPEC_RAY_WORKER=$(printf '%q ' "$@")
@@ -260,7 +259,7 @@ def make_request(job: Job) -> RayRequest:
         names = ", ".join(sorted(script.secrets))
         raise ExecutionError(
             f"the job has secrets ({names}), which never travel by upload; name a folder that the "
-            "Ray cluster shares as remote_job_dir in the profile, or set them on the cluster"
+            "Ray cluster shares as remote_job_dir in the profile, or set them there and not here"
         )
     ray = None if job.python.interpreter else job.package.requirements.get("ray")
     paths = JobPaths(there.folder)
@@ -352,8 +351,7 @@ def _pythons(job: Job) -> list[str] | None:
     constraints = job.package.interpreter_constraints
     if not constraints:
         return None
-    fits = version_check(constraints)
-    return [f"3.{n}" for n in _MINORS if any(fits(f"3.{n}.{patch}") for patch in _PATCHES)]
+    return fitting_minors(version_check(constraints))
 
 
 def _source(package: str, name: str) -> bytes:

@@ -146,7 +146,9 @@ class Gatherer:
                 self._submit_all(group, find)
         except BaseException as error:
             for each in group:
-                each.error = error
+                # Those of an array before it are in the queue.
+                if not each.id:
+                    each.error = error
         finally:
             for each in group:
                 each.is_done.set()

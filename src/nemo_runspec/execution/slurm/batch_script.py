@@ -13,6 +13,9 @@ Measured on Slurm 22.05, and why it is as it is:
   Slurm writes to this script's output: `*** JOB 7 ON node1 CANCELLED AT … DUE TO TIME LIMIT ***`.
 - A job that Slurm itself puts in the queue again has one restart more by then than its script was
   told. `scontrol requeue` works until the very end, also of a job that ran out of time.
+- Whom a signal reaches is for `ProctrackType` to say: with linuxproc all processes of a step; with
+  cgroup, which clusters have, those alone that slurmstepd started, and with pgid their groups (in
+  Slurm's sources: `proctrack_p_signal`). So ours pass it on where it went no further.
 """
 
 from __future__ import annotations
@@ -69,6 +72,7 @@ def batch_script(job: Job, settings: SlurmSettings, rendered: Rendered, grace: G
         "record": _quoted(paths.status),
         "secrets": _quoted(paths.secrets),
         "cancel": _quoted(paths.cancel),
+        "claim": _quoted(paths.slurm_job),
         "attempt": str(job.attempt),
         "segments": str(settings.segments),
         "goes_on": " ".join(_goes_on(settings)),
@@ -77,6 +81,7 @@ def batch_script(job: Job, settings: SlurmSettings, rendered: Rendered, grace: G
         "terminate": f"{grace.terminate:g}",
         "count": str(settings.nodes),
         "srun": rendered.srun,
+        "ranks": _ranks(job, settings),
         # Last: what a person wrote is not looked at.
         "setup": settings.setup_lines or ":",
     }
@@ -89,6 +94,23 @@ def batch_script(job: Job, settings: SlurmSettings, rendered: Rendered, grace: G
 def _goes_on(settings: SlurmSettings) -> Sequence[str]:
     words = {TIME_LIMIT: "'time limit'", PREEMPTION: "preemption"}
     return [word for key, word in words.items() if key in settings.requeue_on] or ["''"]
+
+
+def _ranks(job: Job, settings: SlurmSettings) -> str:
+    """What torch.distributed, and all that is made for it, takes from a process's environment.
+
+    torchrun tells its own processes, and those of a Ray are for the recipe to number.
+    """
+    kind = job.spec.run.kind
+    if kind == "ray" or settings.nodes * settings.tasks_per_node == 1:
+        return ""
+    lines = [f"export MASTER_ADDR=${HEAD_ADDRESS} MASTER_PORT=${HEAD_PORT}"]
+    if kind == "direct":
+        lines += [
+            "export RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS",
+            f"export LOCAL_RANK=$SLURM_LOCALID LOCAL_WORLD_SIZE={settings.tasks_per_node}",
+        ]
+    return "\n".join([*lines, ""])
 
 
 def _quoted(path: object) -> str:
@@ -105,12 +127,20 @@ slurm_log=@slurm_log@
 record=@record@
 secrets=@secrets@
 cancel=@cancel@
+claim=@claim@
 
 # Of an element of an array, SLURM_JOB_ID may be the number of them all.
 job_id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 job_id=${job_id:-$SLURM_JOB_ID}
 restarts=${SLURM_RESTART_COUNT:-0}
 attempt=$((@attempt@ + restarts))
+# Slurm may have taken the job twice, where its first answer was lost: it is the first to start's.
+ln -s -- "$job_id" "$claim" 2>/dev/null
+taken_by=$(readlink -- "$claim")
+if [[ -n $taken_by && $taken_by != "$job_id" ]]; then
+    echo "error: the job of this folder is number $taken_by; a folder has one job" >&2
+    exit 1
+fi
 started_at=$(date +%s.%N)
 said_before=$(wc -c 2>/dev/null <"$slurm_log")
 stage=starting  # then: running, over
@@ -276,6 +306,12 @@ if [[ -n $SLURM_CPUS_PER_TASK ]]; then
     export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 fi
 
+# Whether Slurm's signals reach none but the processes that it started itself.
+passes_on=yes
+if [[ $(scontrol show config 2>/dev/null) =~ ProctrackType\ *=\ proctrack/linuxproc ]]; then
+    passes_on=
+fi
+
 # The setup lines of the profile.
 {
 @setup@
@@ -285,26 +321,52 @@ fi
 # left of the job when it was asked to end, because Slurm kills the rest once this is over.
 task='
 script=$1
+passes_on=$2
 exec 3>&2 2>&1 </dev/null
 set -- $RUNSPEC_NODE_ADDRESSES
 shift "$SLURM_NODEID"
 export RUNSPEC_NODE_ADDRESS=$1
 unset RUNSPEC_NODE_ADDRESSES
-received=0
-trap "((received += 1))" HUP INT TERM USR1 USR2
+@ranks@job=
+received=
+# below PID: the processes that it started, and those that these did.
+below() {
+    local child
+    for child in $(cat "/proc/$1"/task/*/children); do
+        echo "$child"
+        below "$child"
+    done
+}
+# Who starts others passes on what asks them to end; of the rest torchrun, say, knows nothing.
+pass_on() {
+    case $1 in
+    INT | TERM) kill -s "$1" -- "-$job" ;;
+    *) kill -s "$1" "$job" $(below "$job") ;;
+    esac
+}
+answer() {
+    received+=" $1"
+    if [[ -n $job && -n $passes_on ]]; then pass_on "$1"; fi
+}
+for signum in HUP INT TERM USR1 USR2; do trap "answer $signum" $signum; done
 set -m  # a process group of its own, so that its remains are known
 bash "$script" 3>&- &
-job=$!
+started=$!
 set +m
 exec 2>/dev/null  # bash has something to say of how jobs end
+early=$received
+job=$started
+if [[ -n $passes_on ]]; then
+    for signum in $early; do pass_on "$signum"; done
+fi
 while :; do
     before=$received
     wait "$job"
     now=$?
     if ((now != 127)); then code=$now; fi
-    if ((received == before)); then break; fi
+    if [[ $received == "$before" ]]; then break; fi
 done
-while ((received)) && kill -0 -- "-$job"; do sleep 0.1; done
+while [[ -n $received ]] && kill -0 -- "-$job"; do sleep 0.1; done
 if ((code)); then
     node=${SLURMD_NODENAME:-$(uname -n)}
     echo "first: process $SLURM_PROCID on $node ended with exit code $code" >&3
@@ -318,7 +380,7 @@ if [[ -n $received ]]; then
     finish 143
 fi
 @srun@ \
-    bash -c "$task" task "$script" >>"$log" &
+    bash -c "$task" task "$script" "$passes_on" >>"$log" &
 step=$!
 code=143
 while :; do

@@ -24,7 +24,9 @@ _UNREACHABLE = re.compile(
     r"|socket timed out|connection timed out|zero bytes were transmitted or received"
     r"|message (receive|send) failure|transport endpoint|no route to host|resource temporarily"
     r"|unable to establish (control machine|controller)|slurm backup controller in standby"
-    r"|unexpected message received|connection reset|broken pipe|slurmctld is shutting down",
+    r"|unexpected message received|connection reset|broken pipe|slurmctld is shutting down"
+    # munge is away, without which nobody believes anybody.
+    r"|protocol authentication error|munge encode failed",
     re.IGNORECASE,
 )
 # It looks for the job by number, and there is none.
@@ -273,7 +275,7 @@ class SlurmClient:
         except UnreachableError:
             raise
         except ExecutionError as error:
-            if re.search("accounting storage is disabled|slurmdbd|sacct: no such", str(error)):
+            if re.search("accounting storage is disabled|sacct: no such", str(error)):
                 return []
             raise
         rows = (line.split("|", 6) for line in text.splitlines())

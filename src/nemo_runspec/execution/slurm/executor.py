@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -213,8 +214,11 @@ class SlurmExecutor(Executor):
         # Whatever the job does at this moment, it finds this file: its batch script looks for it
         # when it starts and when a signal wakes it.
         paths.cancel.touch()
-        self._client.cancel(handle.id, "--state=PENDING")
-        self._client.cancel(handle.id, "--batch", "--signal=USR2")
+        id = _running_id(handle, paths)
+        self._client.cancel(id, "--state=PENDING")
+        self._client.cancel(id, "--batch", "--signal=USR2")
+        # If it still waited, nothing of it ever runs that would take them away.
+        remove_secrets(paths)
 
     def wait(self, handle: Handle, timeout: float | None = None) -> Status:
         since = time.monotonic()
@@ -232,14 +236,17 @@ class SlurmExecutor(Executor):
         record = _record_of(handle, paths)
         if record is not None and record.is_final:
             return record.status()
-        job = self._client.job(handle.id)
+        id = _running_id(handle, paths)
+        job = self._client.job(id)
         place = place_of(paths.folder)
         name = slurm_name(paths.folder) if place is None else place.name
         if job is not None and job.name != name:
             job = None  # a controller that lost the job has given its number away
         status = joint_status(record, job, is_cancelled=paths.cancel.exists())
         if status.state.is_final:
-            # It may have written its last word while Slurm was asked.
+            # It may have written its last word while Slurm was asked, or its first.
+            if _running_id(handle, paths) != id:
+                return self._status(handle, paths)
             record = _record_of(handle, paths)
             if record is not None and record.is_final:
                 return record.status()
@@ -296,17 +303,28 @@ def _own(request: Request) -> SlurmRequest:
 
 
 def _keep(handle: Handle) -> Handle:
+    """Writes down what Slurm has taken; without room for it Slurm still knows the job's name."""
     path = JobPaths(Path(handle.folder)).handle
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(handle.to_json(), encoding="utf-8")
-    os.replace(temporary, path)
+    with contextlib.suppress(OSError):
+        temporary.write_text(handle.to_json(), encoding="utf-8")
+        os.replace(temporary, path)
     return handle
+
+
+def _running_id(handle: Handle, paths: JobPaths) -> str:
+    """The number under which it runs, should Slurm have taken it twice; else the handle's."""
+    try:
+        return os.readlink(paths.slurm_job)
+    except FileNotFoundError:
+        return handle.id
 
 
 def _record_of(handle: Handle, paths: JobPaths) -> Record | None:
     """The job's record, if it is this job's."""
     record = read_record(paths.status)
-    return record if record is not None and record.job_id == handle.id else None
+    is_own = record is not None and record.job_id == _running_id(handle, paths)
+    return record if is_own else None
 
 
 def _sbatch_path(path: Path) -> str:
@@ -358,7 +376,8 @@ def _with_repositories(batch: str, jobs: Path) -> str:
 
     mounts = clone_git_repos_via_tunnel(_Here(), str(jobs))
     targets = {mount.rpartition(":")[2]: mount for mount in mounts}
-    for name, repository in get_git_mounts().items():
+    # The longest first: one name may begin with another.
+    for name, repository in sorted(get_git_mounts().items(), key=lambda item: -len(item[0])):
         batch = batch.replace(f"{AUTO_MOUNT_PREFIX}{name}", targets.get(repository["target"], ""))
     return batch
 

@@ -32,6 +32,7 @@ _QUEUED = (
     "SPECIAL_EXIT",
 )
 _ACTIVE = ("COMPLETING", "RESIZING", "RUNNING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED")
+_BY_ITSELF = ("COMPLETED", "FAILED")
 _UNFINISHED = {
     "BOOT_FAIL": "a node did not start",
     "DEADLINE": "its deadline",
@@ -137,6 +138,10 @@ def joint_status(record: Record | None, job: SlurmJob | None, *, is_cancelled: b
             return Status(State.PENDING, why=record.why or None, attempt=attempt)
         why = record.why if record and record.state == _RUNNING else ""
         return Status(State.RUNNING, None, started_at or job.started_at, None, why or None, attempt)
+    if record is not None and record.why and not is_cancelled and job.state in _BY_ITSELF:
+        # Its script was told to end it and left the rest to Slurm, which then did not go on.
+        code = job.exit_code or _TERMINATED
+        return Status(State.UNFINISHED, code, started_at, job.ended_at, record.why, attempt)
     return _ended(job, is_cancelled, started_at or job.started_at, attempt)
 
 

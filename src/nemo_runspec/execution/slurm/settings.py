@@ -34,6 +34,7 @@ _COUNTS = ("cpus_per_task", "cpus_per_gpu", "gpus_per_task")
 _OURS = {
     "array": "foreach makes arrays",
     "chdir": "workdir says where a job runs",
+    "clusters": "set SLURM_CLUSTERS where you start, so that its status is asked there too",
     "error": "the log is in the job's folder",
     "export": "env_vars sets variables",
     "export-file": "env_vars sets variables",
@@ -43,6 +44,10 @@ _OURS = {
     "parsable": "it is set already",
     "requeue": "requeue_on says when a job starts again",
     "no-requeue": "requeue_on says when a job starts again",
+    "nodes": "nodes says it",
+    "ntasks": "nodes and ntasks_per_node say it",
+    "ntasks-per-node": "ntasks_per_node says it",
+    "test-only": "--dry-run shows a job",
     "wait": "--profile follows the job, --batch does not",
     "wrap": "what runs is the recipe",
 }
