@@ -28,6 +28,9 @@ __ray_own=(--node-ip-address="@address@" --num-cpus="${SLURM_CPUS_ON_NODE:-$(npr
 export RAY_raylet_start_wait_time_s=@patience@
 # Nobody waits for requests to be answered when it ends.
 export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
+# Once a token lies in the home folder, as ray.init() writes one, a head asks for it that its own
+# command line does not show.
+export RAY_AUTH_MODE="${RAY_AUTH_MODE-disabled}"
 # What makes Ray take a loopback address as it is, and listen there alone; it allows one node then.
 # Otherwise Ray listens on every address of a machine.
 case "@count@ @address@" in "1 127."*) export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 ;; esac
