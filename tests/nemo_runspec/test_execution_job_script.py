@@ -14,7 +14,8 @@ import pytest
 
 from nemo_runspec.execution.errors import ExecutionError
 from nemo_runspec.execution.job_python import JobPython
-from nemo_runspec.execution.job_script import Nodes, job_script, remove_secrets
+from nemo_runspec.execution.job_script import job_script, remove_secrets
+from nemo_runspec.execution.nodes import Nodes
 from nemo_runspec.execution.protocol import Job, JobPackage
 from nemo_runspec.jobs import JobPaths
 from runspec import RunspecResources, RunspecRun

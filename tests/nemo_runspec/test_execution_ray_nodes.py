@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from nemo_runspec.execution.job_script import Nodes, job_script
+from nemo_runspec.execution.job_script import job_script
 from nemo_runspec.execution.local import LocalExecutor
+from nemo_runspec.execution.nodes import Nodes
 from nemo_runspec.execution.protocol import Job
 from nemo_runspec.jobs import JobPaths
 from runspec import RunspecRun

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nemo_runspec.execution.job_script import Nodes, job_script
+from nemo_runspec.execution.job_script import job_script
 from nemo_runspec.execution.local import LocalExecutor
+from nemo_runspec.execution.nodes import Nodes
 from nemo_runspec.jobs import JobPaths
 from tests.nemo_runspec.executor_contract import PATIENCE_SECONDS, run_job
 from tests.nemo_runspec.torch_jobs import VARIABLE, results, torch_job, torch_python

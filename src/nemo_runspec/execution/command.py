@@ -11,6 +11,7 @@ from typing import Any
 
 from nemo_runspec.execution.errors import ExecutionError
 from nemo_runspec.execution.node_python import count_gpus
+from nemo_runspec.execution.nodes import Nodes
 from nemo_runspec.execution.protocol import Job
 from nemo_runspec.execution.ray_nodes import around_ray
 from nemo_runspec.execution.startup import get_startup_commands, prepend_startup_to_cmd
@@ -31,28 +32,6 @@ __command=${SECRET_COMMAND_VARIABLE}
 unset {SECRET_COMMAND_VARIABLE}
 eval "$__command"
 """
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """How the processes of a job find each other: words of bash, expanded where the job runs.
-
-    Args:
-        count: how many nodes.
-        rank: number of this one, from 0, such as `$SLURM_NODEID`.
-        head_address: where the others reach number 0, such as `$RUNSPEC_HEAD_ADDRESS`.
-        port: a port of number 0 that is free, such as `$RUNSPEC_HEAD_PORT`.
-        address: where the others reach this one.
-        has_ray: whether a recipe of the launch `ray` finds its Ray; else one is started on these
-            nodes, for this job alone.
-    """
-
-    count: int = 1
-    rank: str = "0"
-    head_address: str = "127.0.0.1"
-    port: str = "29500"
-    address: str = "127.0.0.1"
-    has_ray: bool = True
 
 
 def build_command(job: Job) -> tuple[str, ...]:

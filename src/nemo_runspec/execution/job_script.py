@@ -18,7 +18,6 @@ from textwrap import indent
 from nemo_runspec.execution.command import (
     RUN_SECRET_COMMAND,
     SECRET_COMMAND_VARIABLE,
-    Nodes,
     gpus_to_count,
     node_command,
     without_secrets,
@@ -26,12 +25,11 @@ from nemo_runspec.execution.command import (
 from nemo_runspec.execution.environment import is_shell_name, runspec_variables
 from nemo_runspec.execution.errors import ExecutionError
 from nemo_runspec.execution.interpreter import fitting_minors, fitting_versions, version_check
+from nemo_runspec.execution.nodes import Nodes
 from nemo_runspec.execution.protocol import Job
 from nemo_runspec.execution.secret_file import split_secrets, write_secrets
 from nemo_runspec.jobs import JobPaths
 from runspec.run_script import FIND_PYTHON
-
-__all__ = ["JobScript", "Nodes", "job_script"]
 
 
 @dataclass(frozen=True)

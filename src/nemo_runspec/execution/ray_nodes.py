@@ -5,12 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nemo_runspec.execution.nodes import Nodes
 from nemo_runspec.execution.startup import prepend_startup_to_cmd
-
-if TYPE_CHECKING:
-    from nemo_runspec.execution.command import Nodes
 
 # Both bounds are for slow file systems: a cold import of Ray takes a minute on some.
 _JOIN_SECONDS = 600

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nemo_runspec.execution.errors import ExecutionError
-from nemo_runspec.execution.job_script import JobScript, Nodes, job_script
+from nemo_runspec.execution.job_script import JobScript, job_script
+from nemo_runspec.execution.nodes import Nodes
 from nemo_runspec.execution.protocol import Job, State, Status
 from nemo_runspec.jobs import JobPaths
 

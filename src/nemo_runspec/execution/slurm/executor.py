@@ -16,7 +16,8 @@ from typing import Any
 
 from nemo_runspec.config.mounts import AUTO_MOUNT_PREFIX, get_git_mounts
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
-from nemo_runspec.execution.job_script import JobScript, Nodes, job_script, remove_secrets
+from nemo_runspec.execution.job_script import JobScript, job_script, remove_secrets
+from nemo_runspec.execution.nodes import Nodes
 from nemo_runspec.execution.protocol import Executor, Handle, Job, Request, Status
 from nemo_runspec.execution.slurm.arrays import Element, Gatherer, place_of
 from nemo_runspec.execution.slurm.batch_script import (

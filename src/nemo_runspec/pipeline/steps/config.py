@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -58,6 +59,11 @@ class PipelineConfig:
     dry_run: bool = False
     detach: bool = False
     verbose: bool = True
+
+    def say(self, line: str) -> None:
+        """Tells a person how it goes, on standard error: standard output is the last step's."""
+        if self.verbose:
+            print(line, file=sys.stderr, flush=True)
 
     def environment(self) -> dict[str, str]:
         """`env_vars` by name.

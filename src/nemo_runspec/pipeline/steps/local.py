@@ -15,7 +15,6 @@ from typing import IO, Any
 
 from nemo_runspec.masking import mask_secrets
 from nemo_runspec.pipeline.steps.config import PipelineConfig
-from nemo_runspec.pipeline.steps.run import say
 from nemo_runspec.step import Step
 
 _GRACE_SECONDS = 5
@@ -42,7 +41,7 @@ def run_local(
             if config.dry_run:
                 print(shown)
                 continue
-            say(config, f"step {number}/{len(steps)} {step.name}: {shown}")
+            config.say(f"step {number}/{len(steps)} {step.name}: {shown}")
             is_last = number == len(steps)
             sink = None if is_last else files.enter_context(tempfile.TemporaryFile())
             code = _run(command, source, sink, environment)

@@ -32,7 +32,7 @@ def run_pipeline(
         config.check()
         if not steps:
             raise UsageError("a pipeline needs at least one step")
-        say(config, f"pipeline: {' -> '.join(step.name for step in steps)} ({config.launcher})")
+        config.say(f"pipeline: {' -> '.join(step.name for step in steps)} ({config.launcher})")
         return _launch(config, steps, list(extra_args or []))
     except NemoRunspecError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,9 +51,3 @@ def _launch(config: PipelineConfig, steps: Sequence[Step], extra_args: list[str]
     from nemo_runspec.pipeline.steps.experiment import run_nemo_run
 
     return run_nemo_run(config, steps, extra_args)
-
-
-def say(config: PipelineConfig, line: str) -> None:
-    """Tells a person how it goes, on standard error: standard output is the last step's."""
-    if config.verbose:
-        print(line, file=sys.stderr, flush=True)
