@@ -16,7 +16,7 @@ import pytest
 from nemo_runspec.execution.errors import ExecutionError, UnreachableError
 from nemo_runspec.execution.job_script import JobScript
 from nemo_runspec.execution.protocol import Handle, State
-from nemo_runspec.execution.slurm.arrays import Element, Gatherer
+from nemo_runspec.execution.slurm.arrays import Element, Gatherer, place_of
 from nemo_runspec.execution.slurm.batch_script import Grace, batch_script
 from nemo_runspec.execution.slurm.client import SlurmClient, SlurmJob
 from nemo_runspec.execution.slurm.executor import (
@@ -401,22 +401,23 @@ def test_an_array_that_slurm_takes_before_one_that_it_does_not(
     )
     client = SlurmClient(period=0)
     gatherer = Gatherer(client, window=1)
-    came: list[str | Exception] = []
+    came: list[str] = []
+
+    def alone(folder: Path) -> str:
+        assert place_of(folder) is None
+        return "alone"
 
     def submit(name: str) -> None:
         folder = tmp_path / "jobs" / name
         folder.mkdir(parents=True)
-        try:
-            came.append(gatherer.submit(Element(folder, ()), lambda: "alone", lambda _: None))
-        except ExecutionError as error:
-            came.append(error)
+        came.append(gatherer.submit(Element(folder, ()), lambda: alone(folder), lambda _: None))
 
     threads = [threading.Thread(target=submit, args=(str(number),)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(map(str, came)) == ["7_0", "7_1", "sbatch: no", "sbatch: no"]
+    assert sorted(came) == ["7_0", "7_1", "alone", "alone"]
 
 
 def test_accounting_that_fails_is_not_one_that_is_not_there(

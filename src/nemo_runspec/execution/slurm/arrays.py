@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nemo_runspec.execution.errors import ExecutionError, UnreachableError
 from nemo_runspec.execution.slurm.client import SlurmClient
 from nemo_runspec.jobs import JobPaths, arrays_root
 
@@ -81,6 +82,7 @@ class _Waiting:
     is_done: threading.Event
     id: str = ""
     error: BaseException | None = None
+    is_refused: bool = False
 
 
 class Gatherer:
@@ -123,6 +125,10 @@ class Gatherer:
         if leads:
             self._lead(key, alone, find)
         mine.is_done.wait()
+        if mine.is_refused:
+            # A limit on how many jobs one may have: some of them fit in. Or each hears why not.
+            JobPaths(element.folder).array.unlink(missing_ok=True)
+            return alone()
         if mine.error is not None:
             raise mine.error
         return mine.id
@@ -145,10 +151,12 @@ class Gatherer:
             else:
                 self._submit_all(group, find)
         except BaseException as error:
+            refused = isinstance(error, ExecutionError) and not isinstance(error, UnreachableError)
             for each in group:
                 # Those of an array before it are in the queue.
                 if not each.id:
                     each.error = error
+                    each.is_refused = refused and len(group) > 1
         finally:
             for each in group:
                 each.is_done.set()
