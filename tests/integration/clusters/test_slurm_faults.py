@@ -336,7 +336,8 @@ def test_processes_of_a_node(
         "mem": "1G",
         "gpus_per_node": 4,
         "srun_args": ["--label"],
-        "setup_lines": 'FROM_SETUP="it\'s set"; export FROM_SETUP',
+        # Names that the batch script has too.
+        "setup_lines": 'FROM_SETUP="it\'s set"; export FROM_SETUP; log=x script=y; end() { :; }',
         "sbatch": {"nice": 7, "mail_type": "FAIL", "mail-user": "a b"},
     }
     script = """

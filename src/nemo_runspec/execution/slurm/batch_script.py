@@ -312,10 +312,17 @@ if [[ $(scontrol show config 2>/dev/null) =~ ProctrackType\ *=\ proctrack/linuxp
     passes_on=
 fi
 
-# The setup lines of the profile.
+# The setup lines of the profile. They may use any name: ours are put back after them.
+__runspec_kept=$(
+    declare -p script log slurm_log record secrets cancel claim job_id restarts attempt
+    declare -p started_at said_before stage why
+    declare -f
+)
 {
 @setup@
 } >>"$log" 2>&1
+eval "$__runspec_kept"
+unset __runspec_kept
 
 # One process of the job. Signals reach this shell too: it outlives job.sh, and waits for what is
 # left of the job when it was asked to end, because Slurm kills the rest once this is over.
