@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nemo_runspec._names import hint, nearest
@@ -139,6 +139,50 @@ class Given:
         if not (text.isascii() and text.isdecimal()):
             raise UsageError(f"{name} needs a number, 0 or more, not {text!r}")
         return int(text)
+
+
+def run_group(
+    group: str,
+    text: str,
+    names: Sequence[str],
+    argv: Sequence[str],
+    run: Callable[[str, Sequence[str]], int],
+) -> int:
+    """Runs one of the commands that share a first word, or shows what there is.
+
+    Args:
+        group: the first word, such as ``store``.
+        text: the help of the group.
+        names: the second words.
+        argv: what follows the first word.
+        run: runs a command by its name, such as ``store ls``, with what follows it.
+
+    Returns:
+        The exit code; 2 where no command was named.
+
+    Raises:
+        UsageError: there is no such command.
+    """
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(text, end="")
+        return 0 if argv else 2
+    if argv[0] not in names:
+        kind = "option" if argv[0].startswith("-") else "command"
+        raise UsageError(f"{group}: unknown {kind} {argv[0]!r}; {hint(argv[0], names)}")
+    return run(f"{group} {argv[0]}", argv[1:])
+
+
+def run_parsed(command: Command, run: Callable[[Given], int], argv: Sequence[str]) -> int:
+    """Runs a command with its line taken apart, or shows its help; returns the exit code.
+
+    Raises:
+        UsageError: as for :func:`parse`.
+    """
+    given = parse(command, argv)
+    if given.has(HELP.names[0]):
+        print(command.help(), end="")
+        return 0
+    return run(given)
 
 
 def parse(command: Command, argv: Sequence[str]) -> Given:

@@ -8,7 +8,6 @@ what the node itself has: the environment of whoever submitted it need not come 
 from __future__ import annotations
 
 import os
-import pkgutil
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from nemo_runspec.execution.environment import is_shell_name, runspec_variables
 from nemo_runspec.execution.errors import ExecutionError
 from nemo_runspec.execution.interpreter import fitting_minors, fitting_versions, version_check
 from nemo_runspec.execution.nodes import Nodes
+from nemo_runspec.execution.own_source import own_source
 from nemo_runspec.execution.protocol import Job
 from nemo_runspec.execution.secret_file import split_secrets, write_secrets
 from nemo_runspec.jobs import JobPaths
@@ -55,9 +55,7 @@ class JobScript:
         Raises:
             OSError: the folder cannot be written.
         """
-        source = pkgutil.get_data("nemo_runspec.execution", "node_python.py")
-        if source is None:
-            raise ExecutionError("nemo_runspec was installed without its source files")
+        source = own_source("nemo_runspec.execution", "node_python.py")
         _write(paths.node_python, source, 0o644)
         _write(paths.script, _bytes(self.text), 0o755)
         if self.secrets:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pkgutil
 import shlex
 import signal
 import subprocess
@@ -31,6 +30,7 @@ from nemo_runspec.execution.environment import (
     runspec_variables,
 )
 from nemo_runspec.execution.errors import ExecutionError
+from nemo_runspec.execution.own_source import own_source
 from nemo_runspec.execution.protocol import (
     Executor,
     Handle,
@@ -301,9 +301,7 @@ def _write_script(path: Path, text: str, mode: int) -> None:
 def _start_supervisor(
     instructions: Mapping[str, Any], paths: JobPaths
 ) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
-    source = pkgutil.get_data("nemo_runspec.execution", "supervisor.py")
-    if source is None:
-        raise ExecutionError("nemo_runspec was installed without its source files; reinstall it")
+    source = own_source("nemo_runspec.execution", "supervisor.py")
     # As JSON through a pipe: the environment may hold secrets and any byte.
     orders = json.dumps(instructions).encode()
     argv = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(len(source)), str(len(orders))]

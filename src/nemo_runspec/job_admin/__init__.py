@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from nemo_runspec._names import hint
-from nemo_runspec.exceptions import UsageError
-
 if TYPE_CHECKING:
     from nemo_runspec.command_line import Command, Given
 
@@ -39,33 +36,24 @@ def run_jobs(argv: Sequence[str]) -> int:
     Raises:
         NemoRunspecError: something is wrong with the command line, or the jobs cannot be asked for.
     """
-    from nemo_runspec.command_line import HELP, parse
+    from nemo_runspec.command_line import run_group, run_parsed
 
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(JOBS_HELP, end="")
-        return 0 if argv else 2
-    if argv[0] not in _COMMANDS:
-        kind = "option" if argv[0].startswith("-") else "command"
-        raise UsageError(f"jobs: unknown {kind} {argv[0]!r}; {hint(argv[0], _COMMANDS)}")
-    command, run = _load(argv[0])
-    given = parse(command, argv[1:])
-    if given.has(HELP.names[0]):
-        print(command.help(), end="")
-        return 0
-    return run(given)
+    return run_group(
+        "jobs", JOBS_HELP, _COMMANDS, argv, lambda name, rest: run_parsed(*_load(name), rest)
+    )
 
 
 def _load(name: str) -> tuple[Command, Callable[[Given], int]]:
     # Import statements, which Pants finds, each run only where its command is.
-    if name == "ls":
+    if name == "jobs ls":
         from nemo_runspec.job_admin import listing
 
         return listing.COMMAND, listing.run
-    if name == "logs":
+    if name == "jobs logs":
         from nemo_runspec.job_admin import logs
 
         return logs.COMMAND, logs.run
-    if name == "cancel":
+    if name == "jobs cancel":
         from nemo_runspec.job_admin import cancelling
 
         return cancelling.COMMAND, cancelling.run

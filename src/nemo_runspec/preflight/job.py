@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pkgutil
 import shutil
 import sys
 import time
@@ -14,7 +13,8 @@ from typing import Any
 
 from nemo_runspec.artifacts.settings import ArtifactsSettings
 from nemo_runspec.exceptions import NemoRunspecError
-from nemo_runspec.execution.errors import ExecutionError, UnreachableError
+from nemo_runspec.execution.errors import UnreachableError
+from nemo_runspec.execution.own_source import own_source
 from nemo_runspec.execution.patience import patience_seconds
 from nemo_runspec.execution.protocol import Executor, Handle, Job, State, Status
 from nemo_runspec.execution.registry import get_executor
@@ -108,11 +108,8 @@ def _run(
 
 
 def _job(probe: Probe, paths: JobPaths, answer: Path, *, is_here: bool) -> Job:
-    source = pkgutil.get_data("nemo_runspec.preflight", "probe.py")
-    if source is None:
-        raise ExecutionError("nemo_runspec was installed without its source files; reinstall it")
     script = paths.folder / "probe.py"
-    script.write_bytes(source)
+    script.write_bytes(own_source("nemo_runspec.preflight", "probe.py"))
     big = probe.job
     # What a recipe says of GPUs asks a cluster for them, and is no more than a default here.
     declared = None if is_here else big.spec.resources.gpus_per_node

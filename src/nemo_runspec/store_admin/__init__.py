@@ -9,9 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nemo_runspec._names import hint
-from nemo_runspec.exceptions import UsageError
-
 if TYPE_CHECKING:
     from nemo_runspec.command_line import Command, Given
 
@@ -40,13 +37,9 @@ def run_store(argv: Sequence[str]) -> int:
     Raises:
         NemoRunspecError: something is wrong with the command line or the store.
     """
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(STORE_HELP, end="")
-        return 0 if argv else 2
-    if argv[0] not in _STORE_COMMANDS:
-        kind = "option" if argv[0].startswith("-") else "command"
-        raise UsageError(f"store: unknown {kind} {argv[0]!r}; {hint(argv[0], _STORE_COMMANDS)}")
-    return run_command(f"store {argv[0]}", argv[1:])
+    from nemo_runspec.command_line import run_group
+
+    return run_group("store", STORE_HELP, _STORE_COMMANDS, argv, run_command)
 
 
 def run_command(name: str, argv: Sequence[str]) -> int:
@@ -62,16 +55,11 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     Raises:
         NemoRunspecError: something is wrong with the command line or the store.
     """
-    from nemo_runspec.command_line import HELP, PROFILE, parse
+    from nemo_runspec.command_line import PROFILE, run_parsed
 
     command, run = _load(name)
     # A store on a cluster is reached through the profile's tunnel, before this is called.
-    command = replace(command, flags=(*command.flags, PROFILE))
-    given = parse(command, argv)
-    if given.has(HELP.names[0]):
-        print(command.help(), end="")
-        return 0
-    return run(given)
+    return run_parsed(replace(command, flags=(*command.flags, PROFILE)), run, argv)
 
 
 def _load(name: str) -> tuple[Command, Callable[[Given], int]]:

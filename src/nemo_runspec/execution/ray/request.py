@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pkgutil
 import re
 import shlex
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from nemo_runspec.execution.command import SECRET_COMMAND_VARIABLE
 from nemo_runspec.execution.errors import ExecutionError
 from nemo_runspec.execution.interpreter import fitting_minors, version_check
 from nemo_runspec.execution.job_script import JobScript, job_script
+from nemo_runspec.execution.own_source import own_source
 from nemo_runspec.execution.protocol import Job, Request
 from nemo_runspec.execution.ray.package import Package, make_package
 from nemo_runspec.execution.ray.settings import RaySettings, entrypoint, ray_settings
@@ -192,9 +192,9 @@ class RayRequest(Request):
 
     def _files(self) -> dict[str, bytes]:
         return {
-            NODE_FILE: _source("nemo_runspec.execution.ray", "ray_node.py"),
-            SUPERVISOR_FILE: _source("nemo_runspec.execution", "supervisor.py"),
-            f"{PACKAGES_FOLDER}/sitecustomize.py": _source(
+            NODE_FILE: own_source("nemo_runspec.execution.ray", "ray_node.py"),
+            SUPERVISOR_FILE: own_source("nemo_runspec.execution", "supervisor.py"),
+            f"{PACKAGES_FOLDER}/sitecustomize.py": own_source(
                 "nemo_runspec.execution.ray", "ray_packages.py"
             ),
             START_FILE: _START.encode(),
@@ -352,10 +352,3 @@ def _pythons(job: Job) -> list[str] | None:
     if not constraints:
         return None
     return fitting_minors(version_check(constraints))
-
-
-def _source(package: str, name: str) -> bytes:
-    source = pkgutil.get_data(package, name)
-    if source is None:
-        raise ExecutionError("nemo_runspec was installed without its source files; reinstall it")
-    return source

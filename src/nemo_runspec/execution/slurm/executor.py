@@ -35,6 +35,7 @@ from nemo_runspec.execution.slurm.render import render
 from nemo_runspec.execution.slurm.settings import slurm_settings
 from nemo_runspec.jobs import JobPaths
 from nemo_runspec.masking import mask_secrets
+from nemo_runspec.utils import write_atomically
 
 # Pauses between looks at files, the longer the longer the job has been waited for. Slurm itself is
 # asked far less often.
@@ -305,11 +306,8 @@ def _own(request: Request) -> SlurmRequest:
 
 def _keep(handle: Handle) -> Handle:
     """Writes down what Slurm has taken; without room for it Slurm still knows the job's name."""
-    path = JobPaths(Path(handle.folder)).handle
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
-        temporary.write_text(handle.to_json(), encoding="utf-8")
-        os.replace(temporary, path)
+        write_atomically(JobPaths(Path(handle.folder)).handle, handle.to_json(), durable=False)
     return handle
 
 
