@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from nemo_runspec.artifacts.settings import ArtifactsSettings
@@ -17,6 +17,8 @@ from nemo_runspec.preflight.checks import Check, print_checks
 from nemo_runspec.preflight.job import Probe, probes_executor, run_probe
 
 _AT_ONCE = 8
+# A signal that comes just as Python begins to wait for a lock is handled when it next wakes up.
+_WAKE_SECONDS = 0.2
 
 
 def preflight(composed: ComposedJob, jobs: Path) -> bool:
@@ -62,7 +64,13 @@ def preflight_all(
     stop = threading.Event()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
-            found = list(pool.map(look, sorted(bundles)))
+            looks = [pool.submit(look, recipe) for recipe in sorted(bundles)]
+            pending = set(looks)
+            while pending:
+                done, pending = wait(pending, _WAKE_SECONDS, FIRST_EXCEPTION)
+                for each in done:
+                    each.result()
+            found = [each.result() for each in looks]
         except BaseException:
             stop.set()  # Ctrl-C, or one that cannot even be tried: the pool waits for its threads
             raise
