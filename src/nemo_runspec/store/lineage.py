@@ -124,7 +124,7 @@ def revoked_ancestor(store: Store, name: str, version: int) -> Revocation | None
 
 def made_from(manifest: Manifest) -> tuple[VersionId, ...]:
     """The versions of ``used_artifacts``; what is no ``name:vN`` (of W&B, say) is left out."""
-    found = (_version_id(text) for text in manifest.used_artifacts)
+    found = (version_id(text) for text in manifest.used_artifacts)
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
@@ -168,7 +168,8 @@ def descendants(manifests: Mapping[VersionId, Manifest], name: str, version: int
     return [manifests[one] for one in sorted(found - {(name, version)})]
 
 
-def _version_id(text: str) -> VersionId | None:
+def version_id(text: str) -> VersionId | None:
+    """The version that ``name:vN`` names; None for a text that is something else."""
     try:
         reference: ArtifactReference = parse_artifact_reference(text)
     except ConfigError:

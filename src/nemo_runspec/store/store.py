@@ -6,10 +6,7 @@ What holds at every instant, for any reader, under any number of writers and a k
 - a version without its ``manifest.json`` does not exist;
 - ``latest``, keys and aliases name only complete versions, and ``latest`` never goes back.
 
-A writer claims the next number by an exclusive create, writes ``metadata.json``, then
-``manifest.json`` (from here on the version exists), then moves ``latest``. Claims leave no number
-out, so a reader that looks ahead of ``latest`` until there is no claim misses no version whose
-writer was killed before the last step.
+How versions get their numbers stands in :mod:`nemo_runspec.store.numbering`.
 """
 
 from __future__ import annotations
@@ -17,26 +14,21 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from nemo_runspec._names import hint
 from nemo_runspec.exceptions import ArtifactNotFoundError, ArtifactVersionNotFoundError
-from nemo_runspec.store.backend import Backend, CommitsWhole, Reader
+from nemo_runspec.store.attachments import Attachments
+from nemo_runspec.store.backend import Backend
 from nemo_runspec.store.documents import (
     decode,
     encode,
     key_document,
-    latest_text,
-    manifest_document,
     read_key,
     read_latest,
-    read_manifest,
     read_tombstone,
     tombstone_document,
 )
@@ -50,30 +42,18 @@ from nemo_runspec.store.names import (
     check_lease_id,
     check_name,
 )
+from nemo_runspec.store.numbering import (
+    VERSION_FOLDER,
+    Numbering,
+    manifest_body,
+    numbers_of,
+    time_text,
+)
+from nemo_runspec.store.snapshot import Snapshot, read_snapshot
 
 _SETTINGS = "_store.json"
 _REVOCATIONS = "_revocations"
 _RUNS = "_runs"
-_VERSION_FOLDER = re.compile(r"v([1-9][0-9]{0,17})")
-_MOST_CLAIMS = 100_000
-# A listing answers 1,000 files a page, one page after the other; asking for each artifact's files
-# costs three rounds of many requests at once. From so many files an artifact on, ask for each.
-_FILES_PER_NAME = 75
-_FILES_AT_LEAST = 5000
-
-
-@dataclass
-class _Snapshot:
-    """What was read ahead for a plan; good for as long as a plan takes."""
-
-    names: frozenset[str] = frozenset()
-    manifests: dict[str, Manifest] = field(default_factory=dict)
-    records: dict[tuple[str, str], KeyRecord] = field(default_factory=dict)
-    listed: frozenset[tuple[str, str]] | None = None
-    """The keys that there are, of ``names``; None when they were not listed."""
-
-    def is_absent(self, name: str, key: str) -> bool:
-        return name in self.names and self.listed is not None and (name, key) not in self.listed
 
 
 class Store:
@@ -86,8 +66,9 @@ class Store:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._numbering = Numbering(backend)
         self._ready = False
-        self._snapshot = _Snapshot()
+        self._snapshot = Snapshot()
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
@@ -99,6 +80,11 @@ class Store:
     @property
     def is_local(self) -> bool:
         return self._backend.is_local
+
+    @property
+    def backend(self) -> Backend:
+        """The files of the root, for those who keep records of another kind in it."""
+        return self._backend
 
     @property
     def request_count(self) -> int:
@@ -127,7 +113,7 @@ class Store:
         """The numbers of an artifact's complete versions, ascending; none if it has none."""
         check_name(name)
         if self.is_local:
-            numbers = _numbers(self._backend, name)
+            numbers = numbers_of(self._backend, name)
             return [n for n in numbers if self._backend.exists(f"{name}/v{n}/manifest.json")]
         pattern = re.compile(rf"{re.escape(name)}/v([1-9][0-9]*)/manifest\.json")
         found = map(pattern.fullmatch, self._backend.files(name) or ())
@@ -135,7 +121,7 @@ class Store:
 
     def latest(self, name: str) -> int | None:
         """The number of the highest complete version; None if there is none."""
-        newest = self._newest(check_name(name))
+        newest = self._numbering.newest(check_name(name))
         return None if newest is None else newest[0]
 
     def resolve(self, reference: ArtifactReference) -> Manifest:
@@ -149,10 +135,10 @@ class Store:
         """
         name = check_name(reference.name)
         if reference.version == "latest":
-            newest = self._newest(name)
+            newest = self._numbering.newest(name)
             if newest is None:
                 raise self._not_found(name)
-            manifest = self._parse(name, *newest)
+            manifest = self._numbering.parse(name, *newest)
         else:
             number = reference.number
             if reference.alias is not None:
@@ -175,7 +161,7 @@ class Store:
         body = self._backend.read(f"{check_name(name)}/v{version}/manifest.json")
         if body is None:
             raise self._version_not_found(name, f"v{version}")
-        return self._parse(name, version, body)
+        return self._numbering.parse(name, version, body)
 
     def metadata(self, name: str, version: int) -> dict[str, Any]:
         """A version's ``metadata.json``; raises as :meth:`manifest`."""
@@ -189,7 +175,7 @@ class Store:
         """The highest complete version of each of these artifacts that has one."""
         found = {name: m for name, m in self._snapshot.manifests.items() if name in names}
         rest = [name for name in dict.fromkeys(names) if name not in self._snapshot.names]
-        return {**found, **self._read_latest_manifests(rest)}
+        return {**found, **self._numbering.latest_manifests(rest)}
 
     def is_revoked(self, name: str, version: int) -> Tombstone | None:
         """Why this very version must not be used; None when it may."""
@@ -201,7 +187,7 @@ class Store:
         """The versions that were revoked themselves: one listing, usually of an empty folder."""
         marks = self._backend.files(_REVOCATIONS) or ()
         split = (path.removeprefix(f"{_REVOCATIONS}/").rpartition("/") for path in marks)
-        found = ((name, _VERSION_FOLDER.fullmatch(last)) for name, _, last in split)
+        found = ((name, VERSION_FOLDER.fullmatch(last)) for name, _, last in split)
         return frozenset((name, int(match[1])) for name, match in found if match is not None)
 
     def manifests(self, wanted: Collection[VersionId]) -> dict[VersionId, Manifest]:
@@ -212,7 +198,9 @@ class Store:
         """
         paths = {f"{check_name(name)}/v{n}/manifest.json": (name, n) for name, n in wanted}
         bodies = self._backend.read_many(list(paths))
-        return {paths[path]: self._parse(*paths[path], body) for path, body in bodies.items()}
+        return {
+            paths[path]: self._numbering.parse(*paths[path], body) for path, body in bodies.items()
+        }
 
     # Writing
 
@@ -228,14 +216,10 @@ class Store:
                 root cannot take it. No reader takes what was written by then for a version.
         """
         check_name(name)
-        writer = uuid.uuid4().hex
         metadata = encode(draft.document or draft.metadata, f"metadata of {name}")
-        _manifest_body(name, 0, draft, "", writer)  # what cannot be written is refused first
+        manifest_body(name, 0, draft, "", "")  # what cannot be written is refused first
         self._prepare()
-        if isinstance(self._backend, CommitsWhole):
-            added = self._add_in_one_commit(self._backend, name, draft, metadata, writer)
-        else:
-            added = self._add_step_by_step(name, draft, metadata, writer)
+        added = self._numbering.add(name, draft, metadata)
         self._forget(name)
         return added
 
@@ -303,7 +287,7 @@ class Store:
         path = f"{check_name(name)}/aliases/{check_label(alias, 'an alias')}"
         self.resolve(ArtifactReference(name, f"v{version}"))
         self._prepare()
-        entry = {"version": version, "by": by, "at": _now()}
+        entry = {"version": version, "by": by, "at": time_text()}
         if reason is not None:
             entry["reason"] = reason
 
@@ -346,7 +330,7 @@ class Store:
         path = f"{check_name(name)}/v{version}/_revoked"
         self._check_version(name, version)
         self._prepare()
-        tombstone = Tombstone(by, _now(), reason)
+        tombstone = Tombstone(by, time_text(), reason)
         body = encode(tombstone_document(tombstone), "a revocation")
         # The index first: a reader that finds nothing in it looks no further.
         self._backend.write(f"{_REVOCATIONS}/{name}/v{version}", body)
@@ -364,7 +348,7 @@ class Store:
         """
         self._check_version(name, version)
         self._prepare()
-        document = {"schema": SCHEMA, "at": _now(), "why": why, "writer": uuid.uuid4().hex}
+        document = {"schema": SCHEMA, "at": time_text(), "why": why, "writer": uuid.uuid4().hex}
         self._backend.create(f"{name}/v{version}/_gone", encode(document, "a mark"))
 
     def gone(self, name: str, version: int) -> str | None:
@@ -372,6 +356,53 @@ class Store:
         path = f"{check_name(name)}/v{version}/_gone"
         body = self._backend.read(path)
         return None if body is None else str(decode(body, self._where(path)).get("why", "unknown"))
+
+    def paths(self, name: str = "") -> list[str]:
+        """The paths, from the root, of an artifact's files and of those whose names go on from it.
+
+        One listing of an object store; what the paths say, :mod:`nemo_runspec.store.survey` knows.
+
+        Args:
+            name: the artifact; without one, all there are.
+        """
+        if name or not self.is_local:
+            return self._backend.files(check_name(name) if name else "") or []
+        folders = [each for each in self._backend.children("") if each[0] not in "._"]
+        return [path for folder in folders for path in self._backend.files(folder) or ()]
+
+    # What a job said about a version
+
+    def attach(self, name: str, version: int, label: str, body: bytes) -> None:
+        """Put a file beside a version: no part of it, so that it may come later, and be replaced.
+
+        Args:
+            name: the artifact's name.
+            version: the version's number.
+            label: what the file is called, such as ``metrics.jsonl``; the last word counts.
+            body: all of it, not empty; at most 32 MiB. A version has at most 200.
+
+        Raises:
+            StoreNameError: nothing can be called that.
+            ArtifactVersionNotFoundError: the version does not exist.
+            StoreError: the body is empty or too long, there are too many, or the store cannot be
+                written.
+        """
+        attachments = Attachments(self._backend, check_name(name), version)
+        self._check_version(name, version)
+        self._prepare()
+        attachments.write(label, body)
+
+    def attachment(self, name: str, version: int, label: str) -> bytes | None:
+        """What is attached to a version under a label; None when nothing is."""
+        return Attachments(self._backend, check_name(name), version).read(label)
+
+    def attachments(self, name: str, version: int) -> list[str]:
+        """The labels of what is attached to a version, sorted."""
+        return Attachments(self._backend, check_name(name), version).labels()
+
+    def attached(self, name: str, version: int) -> dict[str, bytes]:
+        """All that is attached to a version, by label: asked for at once."""
+        return Attachments(self._backend, check_name(name), version).read_all()
 
     # Housekeeping
 
@@ -386,7 +417,7 @@ class Store:
         """
         written = self.written_latest(name)
         found = []
-        for number in _numbers(self._backend, name):
+        for number in numbers_of(self._backend, name):
             folder = f"{name}/v{number}"
             if written is None or number >= written:
                 break
@@ -424,37 +455,11 @@ class Store:
         if self.is_local:
             return
         wanted = frozenset(map(check_name, names))
-        limit = max(_FILES_AT_LEAST, _FILES_PER_NAME * len(wanted))
-        paths = self._backend.files("", limit)
-        listed: frozenset[tuple[str, str]] | None = None
-        if paths is None:
-            manifests = self._read_latest_manifests(wanted)
-        else:
-            newest, keys = _find_in_listing(paths, wanted)
-            listed = frozenset(keys)
-            bodies = self._backend.read_many(
-                [f"{name}/v{version}/manifest.json" for name, version in newest.items()]
-            )
-            manifests = {}
-            for name, version in newest.items():
-                body = bodies.get(f"{name}/v{version}/manifest.json")
-                if body is not None:
-                    manifests[name] = self._parse(name, version, body)
-        # The key that the highest version was made with is the likeliest to be asked for.
-        likely = {
-            f"{name}/keys/{manifest.key}": (name, manifest.key)
-            for name, manifest in manifests.items()
-            if manifest.key is not None and (listed is None or (name, manifest.key) in listed)
-        }
-        records = {
-            likely[path]: read_key(body, self._where(path))
-            for path, body in self._backend.read_many(list(likely)).items()
-        }
-        self._snapshot = _Snapshot(wanted, manifests, records, listed)
+        self._snapshot = read_snapshot(self._backend, self._numbering, wanted)
 
     def forget(self) -> None:
         """Drop what :meth:`prefetch` read."""
-        self._snapshot = _Snapshot()
+        self._snapshot = Snapshot()
 
     # Leases
 
@@ -501,6 +506,12 @@ class Store:
         body = self._backend.read(path)
         return None if body is None else decode(body, self._where(path))
 
+    def read_runs(self, run_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The records of those of these runs that have one, asked for all at once."""
+        paths = {f"{_RUNS}/{check_label(each, 'a run id')}.json": each for each in run_ids}
+        bodies = self._backend.read_many(list(paths))
+        return {paths[path]: decode(body, self._where(path)) for path, body in bodies.items()}
+
     def runs(self) -> list[str]:
         """The ids of all runs that have a record, sorted."""
         names = self._backend.children(_RUNS)
@@ -518,7 +529,7 @@ class Store:
                 "schema": SCHEMA,
                 "id": uuid.uuid4().hex,
                 "capabilities": dict(self._backend.probe()),
-                "probed_at": _now(),
+                "probed_at": time_text(),
             }
             self._refuse_unsafe(settings)
             self._backend.create(_SETTINGS, encode(settings, _SETTINGS))
@@ -535,142 +546,9 @@ class Store:
                 "an S3 or GCS bucket with conditional writes"
             )
 
-    def _add_step_by_step(
-        self, name: str, draft: VersionDraft, metadata: bytes, writer: str
-    ) -> Manifest:
-        for version in self._next_numbers(name):
-            created_at = _now()
-            claim = {
-                "writer": writer,
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "created_at": created_at,
-            }
-            manifest = _manifest_body(name, version, draft, created_at, writer)
-            folder = f"{name}/v{version}"
-            # The latter two fail where a writer that knows of no claims took the number.
-            if (
-                self._backend.create(f"{folder}/_claim", encode(claim, "a claim"), whole=False)
-                and self._backend.create(f"{folder}/metadata.json", metadata, last=False)
-                and self._backend.create(f"{folder}/manifest.json", manifest)
-            ):
-                break
-        self._advance_latest(name, version)
-        return self._parse(name, version, manifest)
-
-    def _add_in_one_commit(
-        self, backend: CommitsWhole, name: str, draft: VersionDraft, metadata: bytes, writer: str
-    ) -> Manifest:
-        added: Manifest | None = None
-
-        def change(at: Reader) -> dict[str, bytes | None]:
-            nonlocal added
-            last = _hint(at, name)
-            while at.read_many([*_files_of(name, last + 1), f"{name}/v{last + 1}/_claim"]):
-                last += 1  # somebody's who did not move `latest`
-            # A commit of ours whose answer was lost.
-            if added is not None and last >= added.version:
-                path = f"{name}/v{added.version}/manifest.json"
-                if at.read(path) == _manifest_body(
-                    name, added.version, draft, added.created_at, writer
-                ):
-                    return {}
-            body = _manifest_body(name, last + 1, draft, _now(), writer)
-            added = self._parse(name, last + 1, body)
-            manifest_path, metadata_path = _files_of(name, last + 1)
-            return {
-                manifest_path: body,
-                metadata_path: metadata,
-                f"{name}/latest": latest_text(last + 1),
-            }
-
-        if not backend.commit(change, f"Add a version of {name}") or added is None:
-            raise StoreError(f"{name} is written too often at once in {self.root}; try again later")
-        return added
-
-    def _next_numbers(self, name: str) -> Iterator[int]:
-        """Numbers to try to claim, in order, none left out that is free."""
-        number = _hint(self._backend, name) + 1
-        for _ in range(_MOST_CLAIMS):
-            yield number
-            number += 1
-            if not self.is_local:
-                number = self._first_free(name, number)
-        raise StoreError(f"{name} is written too often at once in {self.root}; try again later")
-
-    def _first_free(self, name: str, number: int) -> int:
-        """The first number from this one on that seems free: one short listing, mostly.
-
-        Claims leave no number out: one that is there says that all below it are.
-        """
-        while True:
-            decade = f"v{number // 10 or ''}"
-            claimed = self._backend.children(name, decade)
-            free = next((n for n in range(number, number + 10) if f"v{n}" not in claimed), None)
-            if free is None or free // 10 == number // 10:
-                return free or number + 10
-            number = free
-
-    def _advance_latest(self, name: str, version: int) -> None:
-        def change(body: bytes | None) -> bytes | None:
-            return None if (read_latest(body) or 0) >= version else latest_text(version)
-
-        # The version is recorded by now: readers look ahead, and the next writer moves `latest`.
-        with contextlib.suppress(StoreError):
-            self._backend.update(f"{name}/latest", change)
-
-    def _newest(self, name: str) -> tuple[int, bytes] | None:
-        """The highest complete version and its manifest."""
-        latest = read_latest(self._backend.read(f"{name}/latest"))
-        if latest is None:
-            return self._newest_listed(name)
-        best = None
-        ahead = range(latest, latest + 2)
-        while True:
-            paths = [f"{name}/v{n}/{f}" for n in ahead for f in ("manifest.json", "_claim")]
-            found = self._backend.read_many(paths)
-            for number in ahead:
-                manifest = found.get(f"{name}/v{number}/manifest.json")
-                if manifest is not None:
-                    best = (number, manifest)
-                elif number > latest and f"{name}/v{number}/_claim" not in found:
-                    return best or self._newest_listed(name)
-            ahead = range(ahead.stop, ahead.stop + 2 * len(ahead))
-
-    def _newest_listed(self, name: str) -> tuple[int, bytes] | None:
-        for number in reversed(_numbers(self._backend, name)):
-            body = self._backend.read(f"{name}/v{number}/manifest.json")
-            if body is not None:
-                return number, body
-        return None
-
-    def _read_latest_manifests(self, names: Collection[str]) -> dict[str, Manifest]:
-        hints = self._backend.read_many([f"{check_name(name)}/latest" for name in names])
-        paths = []
-        guessed = {}
-        for name in names:
-            latest = read_latest(hints.get(f"{name}/latest"))
-            if latest is not None:
-                guessed[name] = latest
-                here, ahead = f"{name}/v{latest}", f"{name}/v{latest + 1}"
-                paths += [f"{here}/manifest.json", f"{ahead}/manifest.json", f"{ahead}/_claim"]
-        bodies = self._backend.read_many(paths)
-        found = {}
-        for name in names:
-            number = guessed.get(name, 0)
-            body = bodies.get(f"{name}/v{number}/manifest.json")
-            ahead = f"{name}/v{number + 1}"
-            if body is None or f"{ahead}/manifest.json" in bodies or f"{ahead}/_claim" in bodies:
-                newest = self._newest(name)
-                if newest is None:
-                    continue
-                number, body = newest
-            found[name] = self._parse(name, number, body)
-        return found
-
     def _walk(self, folder: str) -> Iterator[str]:
         children = self._backend.children(folder)
-        if folder and ("latest" in children or self._newest_listed(folder)):
+        if folder and ("latest" in children or self._numbering.newest_listed(folder)):
             yield folder
         for child in children:
             if _is_name(child):
@@ -685,9 +563,6 @@ class Store:
     def _check_version(self, name: str, version: int) -> None:
         if not self._backend.exists(f"{name}/v{version}/manifest.json"):
             raise self._version_not_found(name, f"v{version}")
-
-    def _parse(self, name: str, version: int, body: bytes) -> Manifest:
-        return read_manifest(name, version, body, self._where(f"{name}/v{version}/manifest.json"))
 
     def _where(self, path: str) -> str:
         return f"{self.root.rstrip('/')}/{path}"
@@ -720,61 +595,9 @@ class Store:
         )
 
 
-def _manifest_body(
-    name: str, version: int, draft: VersionDraft, created_at: str, writer: str
-) -> bytes:
-    document = manifest_document(name, version, draft, created_at=created_at, writer=writer)
-    return encode(document, f"a version of {name}")
-
-
-def _files_of(name: str, version: int) -> tuple[str, str]:
-    return f"{name}/v{version}/manifest.json", f"{name}/v{version}/metadata.json"
-
-
-def _hint(at: Reader, name: str) -> int:
-    """A number at or below the highest claimed one, all claimed that are below it."""
-    latest = read_latest(at.read(f"{name}/latest"))
-    if latest is not None:
-        return latest
-    for number in reversed(_numbers(at, name)):
-        folder = f"{name}/v{number}"
-        if at.read_many([f"{folder}/_claim", f"{folder}/manifest.json"]):
-            return number
-    return 0
-
-
-def _numbers(at: Reader, name: str) -> list[int]:
-    """The numbers that have a folder, complete or not, ascending."""
-    matches = map(_VERSION_FOLDER.fullmatch, at.children(name))
-    return sorted(int(match[1]) for match in matches if match is not None)
-
-
-def _find_in_listing(
-    paths: Sequence[str], names: frozenset[str]
-) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """The highest complete version and the keys of these artifacts, from all paths of a root."""
-    newest: dict[str, int] = {}
-    keys = []
-    for path in paths:
-        folder, _, file = path.rpartition("/")
-        name, _, last = folder.rpartition("/")
-        if name not in names:
-            continue
-        match = _VERSION_FOLDER.fullmatch(last) if file == "manifest.json" else None
-        if match is not None:
-            newest[name] = max(newest.get(name, 0), int(match[1]))
-        elif last == "keys":
-            keys.append((name, file))
-    return newest, keys
-
-
 def _is_name(name: str) -> bool:
     try:
         check_name(name)
     except StoreError:
         return False
     return True
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="microseconds")

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from nemo_runspec.artifacts import types
@@ -23,6 +24,19 @@ from runspec.typos import typo_of
 
 _PRODUCER = "nemo-runspec store add"
 
+METADATA = Flag(
+    ("--metadata", "-m"),
+    "a field of its metadata; JSON values, else text; again for more fields",
+    "KEY=VALUE",
+    many=True,
+)
+CONTENT = Flag(
+    ("--content",),
+    "how its content is known again: by its bytes (hash, the default), by sizes and times "
+    "(stat), not at all (none)",
+    "HOW",
+    choices=("hash", "stat", "none"),
+)
 COMMAND = Command(
     "store add",
     "NAME PATH",
@@ -30,23 +44,13 @@ COMMAND = Command(
         "Records data that is already there, a file, a folder or a URL, as the next version of "
         "NAME. The data stays where it is and is never removed by `store gc`.",
         "With a namespace in [artifacts] of env.toml the version is your own; `promote --to` makes "
-        "it the team's.",
+        "it the team's. `import data` and `import model` do the same for data whose kind can be "
+        "seen from its files.",
     ),
     (
         Flag(("--type", "-t"), "what it is: ModelArtifact, SFTDataArtifact, Artifact, …", "TYPE"),
-        Flag(
-            ("--metadata", "-m"),
-            "a field of its metadata; JSON values, else text; again for more fields",
-            "KEY=VALUE",
-            many=True,
-        ),
-        Flag(
-            ("--content",),
-            "how its content is known again: by its bytes (hash, the default), by sizes and times "
-            "(stat), not at all (none)",
-            "HOW",
-            choices=("hash", "stat", "none"),
-        ),
+        METADATA,
+        CONTENT,
     ),
     at_least=2,
     at_most=2,
@@ -66,14 +70,48 @@ def run(given: Given) -> int:
         )
     if not kind.isidentifier():
         raise UsageError(f"--type needs the name of a class, such as ModelArtifact, not {kind!r}")
-    name, path = check_name(given.arguments[0]), _absolute(given.arguments[1])
-    metadata = _metadata(given.values.get("--metadata", ()))
+    name, path = check_name(given.arguments[0]), absolute(given.arguments[1])
+    metadata = metadata_of(given.values.get("--metadata", ()))
+    return record_data(given, name, Found(kind, path, metadata, _PRODUCER))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Data that is already there.
+
+    Args:
+        kind: the name of its class.
+        path: where it is: an absolute path or a URL.
+        metadata: what is known of it.
+        producer: who says so.
+    """
+
+    kind: str
+    path: str
+    metadata: Mapping[str, Any]
+    producer: str
+
+
+def record_data(given: Given, name: str, found: Found) -> int:
+    """Records data as the next version of a name, and says which; returns the exit code.
+
+    Args:
+        given: the command line, with ``--store`` and ``--content``.
+        name: the artifact.
+        found: the data.
+
+    Raises:
+        UsageError: there is no data, or its class is misspelt.
+        ArtifactDataError: the metadata is not what the class needs.
+        StoreError: the store cannot be written.
+    """
     place = open_place(given, create=True)
+    path = found.path
     options = place.options_for(path)
     data = Data(path, options)
     if not data.exists():
         raise UsageError(f"{path}: there is nothing there; add data after it is written")
-    artifact = _artifact(kind, path, metadata)
+    artifact = _artifact(found)
     document = artifact.document()
     mode = cast(ContentMode, given.value("--content") or "hash")
     extra: dict[str, Any] = {}
@@ -94,7 +132,7 @@ def run(given: Given) -> int:
             type=artifact.type,
             metadata=document["metadata"],
             document=document,
-            producer=_PRODUCER,
+            producer=found.producer,
             content=content,
             run={"user": user_name(), "host": socket.gethostname()},
             extra=extra,
@@ -110,11 +148,17 @@ def _own_name(place: Place, name: str) -> str:
     return check_name(f"{place.namespace}/{name}")
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
+    """A path as it is recorded; a URL stays as it is."""
     return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 
-def _metadata(pairs: Sequence[str]) -> dict[str, Any]:
+def metadata_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """The metadata that ``--metadata`` says.
+
+    Raises:
+        UsageError: a text is no ``KEY=VALUE``, or a key is there twice.
+    """
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -134,7 +178,7 @@ def _value(text: str) -> Any:
     return value
 
 
-def _artifact(kind: str, path: str, metadata: Mapping[str, Any]) -> Artifact:
+def _artifact(found: Found) -> Artifact:
     """The artifact as a script would log it.
 
     Raises:
@@ -142,17 +186,17 @@ def _artifact(kind: str, path: str, metadata: Mapping[str, Any]) -> Artifact:
         ArtifactDataError: the metadata is not what the class needs.
     """
     known = {name: each for name, each in vars(types).items() if _is_artifact(name, each)}
-    meant = typo_of(kind, known)
+    meant = typo_of(found.kind, known)
     if meant is not None:
-        raise UsageError(f"--type {kind}: did you mean {meant}?")
+        raise UsageError(f"--type {found.kind}: did you mean {meant}?")
     document = {
-        "type": kind,
-        "path": path,
-        "producer": _PRODUCER,
-        "metadata": {**metadata},
+        "type": found.kind,
+        "path": found.path,
+        "producer": found.producer,
+        "metadata": {**found.metadata},
     }
     # A class of a recipe's own is known by its name alone.
-    cls: type[Artifact] = known.get(kind, Artifact)
+    cls: type[Artifact] = known.get(found.kind, Artifact)
     return cls.from_document(document, "--metadata")
 
 

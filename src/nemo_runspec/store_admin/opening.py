@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -32,11 +31,10 @@ from nemo_runspec.store import (
     parse_artifact_reference,
 )
 from nemo_runspec.store.lineage import VersionId
+from nemo_runspec.store.survey import ask_many, survey
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,7 @@ class Place:
 
         An object store is asked about many at once: each answer takes its time.
         """
-        if self.store.is_local:
-            return [function(item) for item in items]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(function, items))
+        return ask_many(self.store, function, items)
 
     def options_for(self, path: str) -> Mapping[str, Any]:
         """How to reach the data at ``path``: as the store, if it is on the same filesystem."""
@@ -195,10 +190,7 @@ def all_manifests(place: Place) -> dict[VersionId, Manifest]:
     """
     if place.is_empty_default:
         return {}
-    store = place.store
-    names = store.names()
-    versions = zip(names, place.map(store.versions, names), strict=True)
-    return store.manifests([(name, number) for name, numbers in versions for number in numbers])
+    return place.store.manifests(survey(place.store).versions)
 
 
 def not_found(place: Place, name: str) -> ArtifactNotFoundError:

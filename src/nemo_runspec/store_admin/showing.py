@@ -6,6 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nemo_runspec.artifacts.cards import cards_of
+from nemo_runspec.artifacts.metrics import METRICS, last_values, read_metrics
+from nemo_runspec.artifacts.plain import plain_json
 from nemo_runspec.command_line import FORMAT, Command, Given
 from nemo_runspec.store import Manifest
 from nemo_runspec.store.lineage import Revocation, revoked_ancestor
@@ -19,7 +22,7 @@ COMMAND = Command(
     (
         "Shows one version, by default the latest: where its data is, who made it from what, its "
         "key and what that was made of, who accepted other keys for it, its aliases and their "
-        "history, whether it was revoked or its data is gone.",
+        "history, the metrics and cards of its job, whether it was revoked or its data is gone.",
     ),
     (FORMAT,),
     at_least=1,
@@ -55,6 +58,7 @@ def describe(place: Place, manifest: Manifest) -> dict[str, Any]:
     }
     records = {alias: store.alias_record(name, alias) or {} for alias in store.aliases(name)}
     histories = {alias: _history(record) for alias, record in records.items()}
+    attached = store.attached(name, version)
     document: dict[str, Any] = {
         "name": name,
         "version": version,
@@ -79,6 +83,11 @@ def describe(place: Place, manifest: Manifest) -> dict[str, Any]:
         "gone": store.gone(name, version),
         "run": dict(manifest.run),
         "metadata": dict(manifest.metadata),
+        "metrics": {
+            metric: plain_json(value)
+            for metric, value in last_values(read_metrics(attached.get(METRICS))).items()
+        },
+        "cards": [each.title for each in cards_of(attached)],
         "parts": None if manifest.parts is None else dict(manifest.parts),
         "extra": dict(manifest.extra),
     }
@@ -129,9 +138,9 @@ def _fields(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "made", f"{human_time(document['created_at'])} by {document['by']}{latest}"
     facts = document["run"]
     cost = [
-        f"{facts[key]:g} {unit}" if isinstance(facts[key], float) else f"{facts[key]} {unit}"
+        f"{facts[key]:g} {unit if facts[key] != 1 else unit.removesuffix('s') or unit}"
         for key, unit in (("seconds", "s"), ("nodes", "nodes"), ("gpu_hours", "GPU-hours"))
-        if facts.get(key) is not None
+        if isinstance(facts.get(key), (int, float))
     ]
     if cost:
         yield "took", ", ".join(cost)
@@ -148,6 +157,9 @@ def _fields(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for key, accepted in document["accepted_keys"].items():
         yield "accepted", f"{key}, by {_who(accepted)}"
     yield from _tree("metadata", document["metadata"])
+    yield from _tree("metrics", document["metrics"])
+    if document["cards"]:
+        yield "cards", ", ".join(document["cards"])
     yield from _tree("key parts", document["parts"])
     yield from _tree("more", {k: v for k, v in document["extra"].items() if k not in _FOR_PROGRAMS})
 

@@ -59,6 +59,23 @@ class Shell:
         return err.removeprefix("error: ").rstrip()
 
 
+def shell_in_repository(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    """A terminal in a new repository without any artifact.
+
+    Args:
+        folder: the repository; made.
+        monkeypatch: pytest's.
+        capsys: pytest's.
+    """
+    (folder / ".git").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("NEMOTRON_ENV_FILE", raising=False)
+    monkeypatch.setenv("LOGNAME", "ada")
+    return Shell(folder, capsys)
+
+
 @dataclass(frozen=True)
 class Build:
     """A build that was recorded: its own folder with one file, a version and a key.

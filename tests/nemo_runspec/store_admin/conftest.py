@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nemo_runspec.store_admin.commands import Shell
+from tests.nemo_runspec.store_admin.commands import Shell, shell_in_repository
 
 
 @pytest.fixture
@@ -12,9 +12,4 @@ def shell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Shell:
     """A repository without any artifact."""
-    folder = tmp_path / "repo 'x'"
-    (folder / ".git").mkdir(parents=True)
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("NEMOTRON_ENV_FILE", raising=False)
-    monkeypatch.setenv("LOGNAME", "ada")
-    return Shell(folder, capsys)
+    return shell_in_repository(tmp_path / "repo 'x'", monkeypatch, capsys)
