@@ -9,7 +9,7 @@ registry.alias("my-data", "prod", 1)
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,10 @@ from nemo_runspec.artifacts.types import Artifact
 from nemo_runspec.artifacts.view import StoreView, set_active_view
 from nemo_runspec.exceptions import ArtifactError, ArtifactNotFoundError
 from nemo_runspec.manifest_tracker import ManifestTracker
-from nemo_runspec.store import Manifest, parse_artifact_reference
+from nemo_runspec.store.model import Manifest
+from nemo_runspec.store.names import parse_artifact_reference
+from nemo_runspec.wandb_tracking.own_session import session
+from nemo_runspec.wandb_tracking.registry import WandbRegistry, WandbVersion
 
 __all__ = [
     "ArtifactEntry",
@@ -33,7 +36,7 @@ __all__ = [
     "set_artifact_registry",
 ]
 
-BACKENDS = ("fsspec", "manifest")
+BACKENDS = ("fsspec", "manifest", "wandb")
 
 
 class RegistryError(ArtifactError, ValueError, RuntimeError):
@@ -81,13 +84,14 @@ class ArtifactEntry:
 
 
 class ArtifactRegistry:
-    """Versions by name, in one store.
+    """Versions by name, in one store, or in one project of W&B.
 
     Args:
-        backend: ``fsspec`` or ``manifest``: a store on any fsspec filesystem.
-        root: the store's root.
-        wandb_project: of the W&B backend, which this version does not have.
-        wandb_entity: likewise.
+        backend: ``fsspec`` or ``manifest``: a store on any fsspec filesystem; ``wandb``: a project
+            of W&B, where versions count from 0.
+        root: the store's root; none with ``wandb``.
+        wandb_project: the project; default: ``WANDB_PROJECT``.
+        wandb_entity: whose it is; default: ``WANDB_ENTITY``, else W&B's own default.
         namespace: what stands before the names of one's own versions.
         shared: ``group`` when files are to be group-writable.
         storage_options: for the root's filesystem.
@@ -95,6 +99,7 @@ class ArtifactRegistry:
     Raises:
         RegistryError: an unknown backend, or no root.
         StoreError: nothing can be recorded at such a root.
+        MissingPackageError: ``wandb`` is asked for, and not installed.
     """
 
     def __init__(
@@ -108,32 +113,32 @@ class ArtifactRegistry:
         shared: Literal["group"] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        if backend == "wandb":
-            raise RegistryError(
-                "this version of nemo_runspec has no W&B backend; use backend='fsspec' and a root"
-            )
         if backend not in BACKENDS:
             raise RegistryError(
                 f"no backend {backend!r}; {hint(backend, BACKENDS, kind='Backends')}"
             )
-        if root is None or not os.fspath(root):
-            raise RegistryError(f"backend {backend!r} needs a root: a path or a URL")
         self.backend = backend
         self.wandb_project = wandb_project
         self.wandb_entity = wandb_entity
+        self._wandb: WandbRegistry | None = None
+        if backend == "wandb":
+            self._wandb = WandbRegistry(session(), wandb_project, wandb_entity)
+            return
+        if root is None or not os.fspath(root):
+            raise RegistryError(f"backend {backend!r} needs a root: a path or a URL")
         self._tracker = ManifestTracker(
             root, namespace=namespace, shared=shared, storage_options=storage_options
         )
 
     @property
     def root(self) -> str:
-        """The store's root."""
-        return self._tracker.root
+        """The store's root, or ``wandb://entity/project``."""
+        return self._tracker.root if self._wandb is None else self._wandb.root
 
     @property
     def view(self) -> StoreView:
-        """The store as this process sees it."""
-        return self._tracker.view
+        """The store, or the project, as this process sees it."""
+        return self._tracker.view if self._wandb is None else self._wandb.view
 
     def publish(
         self,
@@ -151,6 +156,9 @@ class ArtifactRegistry:
         Raises:
             ArtifactError: there is nothing, or the store cannot be written.
         """
+        if self._wandb is not None:
+            made = self._wandb.publish(name, os.fspath(source_path), metadata or {})
+            return _version_of_wandb(made)
         artifact = Artifact(path=os.fspath(source_path), metadata=dict(metadata or {}))
         return _version(self._tracker.record_artifact(artifact, name))
 
@@ -168,11 +176,15 @@ class ArtifactRegistry:
             ArtifactNotFoundError: no artifact of that name.
             ArtifactVersionNotFoundError: no such version or alias of it.
         """
+        if self._wandb is not None:
+            return self._wandb.resolve(name, version)
         text = name if version is None else f"{name}:{version}"
         return self._tracker.use_artifact(str(parse_artifact_reference(text)))
 
     def get(self, name: str) -> ArtifactEntry | None:
         """All versions of a name; None when there is none. Reads each of their manifests."""
+        if self._wandb is not None:
+            return _entry_of_wandb(name, self._wandb.versions(name))
         store = self.view.store
         for known in dict.fromkeys((self.view.own_name(name), name)):
             numbers = store.versions(known)
@@ -184,7 +196,7 @@ class ArtifactRegistry:
 
     def list(self) -> list[str]:
         """The names of all artifacts, sorted."""
-        return self.view.store.names()
+        return self.view.store.names() if self._wandb is None else self._wandb.names()
 
     def alias(self, name: str, alias: str, version: int) -> None:
         """Give a version another name.
@@ -193,6 +205,9 @@ class ArtifactRegistry:
             ArtifactNotFoundError: no artifact of that name.
             ArtifactVersionNotFoundError: no such version of it.
         """
+        if self._wandb is not None:
+            self._wandb.alias(name, alias, version)
+            return
         store = self.view.store
         known = self.view.own_name(name)
         if not store.versions(known):
@@ -231,8 +246,8 @@ def set_artifact_registry(registry: ArtifactRegistry | None) -> None:
 
 
 def get_resolver_mode() -> ResolverMode:
-    """How ``${art:…}`` is looked up in this process: in the store."""
-    return "local"
+    """How ``${art:…}`` is looked up in this process: in the store, or through W&B's API."""
+    return "pre_init" if _registry and _registry[0].backend == "wandb" else "local"
 
 
 def _version(manifest: Manifest) -> ArtifactVersion:
@@ -242,3 +257,14 @@ def _version(manifest: Manifest) -> ArtifactVersion:
         created_at=manifest.created_at,
         metadata=manifest.metadata,
     )
+
+
+def _version_of_wandb(version: WandbVersion) -> ArtifactVersion:
+    return ArtifactVersion(version.version, version.path, version.created_at, version.metadata)
+
+
+def _entry_of_wandb(name: str, versions: Sequence[WandbVersion]) -> ArtifactEntry | None:
+    if not versions:
+        return None
+    aliases = {alias: version.version for version in versions for alias in version.aliases}
+    return ArtifactEntry(name, tuple(map(_version_of_wandb, versions)), aliases)

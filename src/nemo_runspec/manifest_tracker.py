@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nemo_runspec.artifacts.content import VOLATILE, content_digest, recorded_facts
+from nemo_runspec.artifacts.current import get_tracker, run_page, set_tracker
 from nemo_runspec.artifacts.job_context import (
     ContentMode,
     JobContext,
@@ -24,6 +25,7 @@ from nemo_runspec.artifacts.job_context import (
     append_record,
     job_context,
 )
+from nemo_runspec.artifacts.notes import notebook
 from nemo_runspec.artifacts.settings import ArtifactsSettings, user_name
 from nemo_runspec.artifacts.view import StoreView, open_view, parse_uri, used_references
 from nemo_runspec.exceptions import ArtifactError
@@ -38,9 +40,6 @@ RUN_ID_VARIABLE = "NEMO_EXPERIMENT_ID"
 OUTPUT_VARIABLE = "RUNSPEC_OUTPUT_DIR"
 
 _logger = logging.getLogger(__name__)
-
-# The tracker of this process: Artifact.save and the checkpoint hooks log to it.
-_current: list[ManifestTracker] = []
 
 
 class ManifestTracker:
@@ -142,19 +141,17 @@ class ManifestTracker:
         Raises:
             ArtifactError: its data cannot be read, or the store not be written.
         """
-        return _tracking(self.record_artifact(artifact, name, used_refs))
+        return self.describe(self.record_artifact(artifact, name, used_refs))
 
     def record_artifact(
         self, artifact: Artifact, name: str | None = None, used_refs: Iterable[str] = ()
     ) -> Manifest:
         """As :meth:`log_artifact`; gives the manifest back."""
-        from nemo_runspec.artifacts.types import TrackingInfo
-
         document = artifact.document()
         folder = artifact.output_dir()
         if document["producer"] is None:
             document["producer"] = self.get_run_id()
-        path = _absolute(artifact.path)
+        path = absolute_path(artifact.path)
         volatile = {*VOLATILE, *artifact.volatile}
         options = self._options_for(str(folder))
         # As metadata.json has it, so that the digest can be taken again from what is recorded.
@@ -185,7 +182,7 @@ class ManifestTracker:
             ),
         )
         self._mark_overwritten(manifest)
-        artifact.mark_logged(manifest, TrackingInfo(**_tracking(manifest)))
+        artifact.mark_logged(manifest, self.describe(manifest))
         return manifest
 
     def log_model_checkpoint(
@@ -195,6 +192,7 @@ class ManifestTracker:
         iteration: int,
         *,
         metadata: Mapping[str, Any] | None = None,
+        alias: str | None = None,
     ) -> dict[str, Any]:
         """Record a checkpoint as a new version, with the inputs that this process used.
 
@@ -203,6 +201,7 @@ class ManifestTracker:
             path: its folder, or that of all checkpoints of the training.
             iteration: the training step.
             metadata: more that is known of it.
+            alias: for other trackers; a store's aliases are for people to set.
 
         Returns:
             As :meth:`log_artifact`.
@@ -210,7 +209,28 @@ class ManifestTracker:
         Raises:
             ArtifactError: the store cannot be written.
         """
-        where = _absolute(path)
+        return self.describe(self.record_checkpoint(name, path, iteration, metadata=metadata))
+
+    def describe(self, manifest: Manifest) -> dict[str, Any]:
+        """Where a version was logged, as :meth:`log_artifact` says it."""
+        return {
+            "artifact_id": manifest.reference,
+            "artifact_type": manifest.type,
+            "run_id": manifest.producer,
+            "url": run_page(),
+            "used_artifacts": list(manifest.used_artifacts),
+        }
+
+    def record_checkpoint(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        iteration: int,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """As :meth:`log_model_checkpoint`; gives the manifest back."""
+        where = absolute_path(path)
         fields = {
             "iteration": iteration,
             "step": iteration,
@@ -228,7 +248,7 @@ class ManifestTracker:
             "name": name,
             **fields,
         }
-        manifest = self._record(
+        return self._record(
             self._view.own_name(name),
             VersionDraft(
                 path=where,
@@ -241,7 +261,6 @@ class ManifestTracker:
                 extra={"iteration": iteration, "checkpoint": True},
             ),
         )
-        return _tracking(manifest)
 
     @property
     def _context(self) -> JobContext | None:
@@ -286,6 +305,9 @@ class ManifestTracker:
         extra = dict(draft.extra)
         if self._is_owned(draft.path):
             extra["owned"] = True
+        page = run_page()
+        if page is not None:
+            extra["tracking"] = {"url": page}
         if context is not None and context.missing:
             extra["missing"] = [
                 {"name": item.name, "reason": item.reason} for item in context.missing
@@ -298,6 +320,7 @@ class ManifestTracker:
         manifest = self._view.store.add_version(name, draft)
         if context is not None and context.records is not None:
             append_record(context.records, JobRecord.of(manifest))
+        notebook().attach_to(self._view.store, manifest)
         _logger.info("logged %s: %s", manifest.reference, manifest.path)
         return manifest
 
@@ -324,7 +347,7 @@ class ManifestTracker:
         own = self._output_dir
         if own is None:
             return False
-        root = _absolute(own).rstrip("/")
+        root = absolute_path(own).rstrip("/")
         return path == root or path.startswith(f"{root}/")
 
     def _checkpoint_identity(self, where: str, fields: Mapping[str, Any]) -> str:
@@ -367,27 +390,7 @@ class ManifestTracker:
             )
 
 
-def get_tracker() -> ManifestTracker | None:
-    """The tracker of this process; None before ``setup_artifact_tracking``, or when it is off."""
-    return _current[0] if _current else None
-
-
-def set_tracker(tracker: ManifestTracker | None) -> None:
-    """Make a tracker the one of this process."""
-    _current[:] = [] if tracker is None else [tracker]
-
-
-def _tracking(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "artifact_id": manifest.reference,
-        "artifact_type": manifest.type,
-        "run_id": manifest.producer,
-        "url": None,
-        "used_artifacts": list(manifest.used_artifacts),
-    }
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
+def absolute_path(path: str | os.PathLike[str]) -> str:
     """A path that means the same tomorrow: links followed, for they move on."""
     text = os.fspath(path)
     return text if "://" in text else os.path.realpath(text)

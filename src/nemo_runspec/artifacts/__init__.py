@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from nemo_runspec._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from nemo_runspec.artifacts.cards import card
     from nemo_runspec.artifacts.checkpoints import (
         patch_checkpoint_logging_both,
         patch_manifest_checkpoint_logging,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         patch_wandb_init_for_lineage,
     )
     from nemo_runspec.artifacts.inputs import Inputs, load_inputs, merge_artifacts
+    from nemo_runspec.artifacts.metrics import log_metric
     from nemo_runspec.artifacts.tracking import (
         ArtifactTrackingResult,
         log_artifact,
@@ -52,8 +54,10 @@ if TYPE_CHECKING:
     )
 
 _PACKAGE = "nemo_runspec.artifacts"
+_CARDS = f"{_PACKAGE}.cards"
 _CHECKPOINTS = f"{_PACKAGE}.checkpoints"
 _INPUTS = f"{_PACKAGE}.inputs"
+_METRICS = f"{_PACKAGE}.metrics"
 _TRACKING = f"{_PACKAGE}.tracking"
 _TYPES = f"{_PACKAGE}.types"
 _VALUES = f"{_PACKAGE}.values"
@@ -71,9 +75,11 @@ _HOME = {
     "SplitJsonlDataArtifact": _TYPES,
     "TrackingInfo": _TYPES,
     "ValueArtifact": _TYPES,
+    "card": _CARDS,
     "load_inputs": _INPUTS,
     "load_value": _VALUES,
     "log_artifact": _TRACKING,
+    "log_metric": _METRICS,
     "merge_artifacts": _INPUTS,
     "patch_checkpoint_logging_both": _CHECKPOINTS,
     "patch_manifest_checkpoint_logging": _CHECKPOINTS,
@@ -100,9 +106,11 @@ __all__ = [
     "SplitJsonlDataArtifact",
     "TrackingInfo",
     "ValueArtifact",
+    "card",
     "load_inputs",
     "load_value",
     "log_artifact",
+    "log_metric",
     "merge_artifacts",
     "patch_checkpoint_logging_both",
     "patch_manifest_checkpoint_logging",

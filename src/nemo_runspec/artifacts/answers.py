@@ -22,7 +22,7 @@ from nemo_runspec.exceptions import ArtifactError
 from nemo_runspec.utils import write_atomically
 
 if TYPE_CHECKING:
-    from nemo_runspec.store import Store
+    from nemo_runspec.store.store import Store
 
 TIMEOUT_VARIABLE = "RUNSPEC_RESOLVE_TIMEOUT"
 
@@ -64,6 +64,11 @@ class Rank:
 def is_distributed(environ: Mapping[str, str] | None = None) -> bool:
     """Whether this is one process of several of a job."""
     return _rank_and_world(os.environ if environ is None else environ)[1] > 1
+
+
+def is_first_rank(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether this process is rank 0 of its job, or its only process."""
+    return _rank_and_world(os.environ if environ is None else environ)[0] == 0
 
 
 def this_rank(environ: Mapping[str, str] | None = None) -> Rank:

@@ -1,39 +1,54 @@
 """Logging the checkpoints of training frameworks, which save them on their own.
 
     tracking = setup_artifact_tracking(config)
-    if tracking.manifest:
+    if tracking.manifest and tracking.wandb:
+        patch_checkpoint_logging_both()
+    elif tracking.wandb:
+        patch_wandb_checkpoint_logging()
+    elif tracking.manifest:
         patch_manifest_checkpoint_logging()
 
 Megatron-Bridge calls ``on_save_checkpoint_success(checkpoint_path, save_dir, iteration,
 wandb_writer)`` of ``megatron.bridge.training.utils.wandb_utils`` on one rank, when a checkpoint
 is complete; NeMo-RL's ``CheckpointManager.finalize_checkpoint(checkpoint_path)`` renames
-``tmp_step_N`` to ``step_N``. What they do stays; a manifest is written besides. A store that does
-not answer is said in the log and costs no training.
+``tmp_step_N`` to ``step_N``. With W&B, its logging of ours stands in for Megatron-Bridge's own:
+that one neither waits for the artifact nor knows the folder by a path that other jobs see. What
+records a version is the tracker that ``setup_artifact_tracking`` set. A store or a server that
+does not answer is said in the log and costs no training.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from nemo_runspec._patching import patch
+from nemo_runspec.artifacts.current import get_tracker
 from nemo_runspec.artifacts.job_context import job_context
-from nemo_runspec.artifacts.tracking import NO_WANDB
 from nemo_runspec.exceptions import NemoRunspecError
-from nemo_runspec.manifest_tracker import get_tracker
 from nemo_runspec.optional import optional_import
+from nemo_runspec.wandb_tracking import patches
+from nemo_runspec.wandb_tracking.own_session import wanted_session
 
 _logger = logging.getLogger(__name__)
 
 _MEGATRON_BRIDGE = "megatron.bridge.training.utils.wandb_utils"
 _NEMO_RL = "nemo_rl.utils.checkpoint"
 _NEED = "logging its checkpoints"
-_PATCHED = "_nemo_runspec_original"
 # Where NeMo-Run mounts the job's folder in the container; no other job sees that path.
 _CONTAINER_FOLDER = "/nemo_run"
+
+
+class _Checkpoint(NamedTuple):
+    """What Megatron-Bridge says of a checkpoint that it has saved."""
+
+    checkpoint_path: str
+    save_dir: str
+    iteration: int
+    wandb_writer: Any
 
 
 def patch_manifest_checkpoint_logging() -> None:
@@ -45,47 +60,43 @@ def patch_manifest_checkpoint_logging() -> None:
     Raises:
         MissingPackageError: Megatron-Bridge is not installed.
     """
-    library = optional_import(_MEGATRON_BRIDGE, needed_for=_NEED, distribution="megatron-bridge")
-    original = library.on_save_checkpoint_success
-    if hasattr(original, _PATCHED):
-        return
-
-    @functools.wraps(original)
-    def on_save_checkpoint_success(
-        checkpoint_path: str, save_dir: str, iteration: int, wandb_writer: Any = None
-    ) -> Any:
-        name, _ = library._get_artifact_name_and_version(Path(save_dir), Path(checkpoint_path))
-        _log(name, save_dir, iteration, checkpoint_path)
-        return original(checkpoint_path, save_dir, iteration, wandb_writer)
-
-    setattr(on_save_checkpoint_success, _PATCHED, original)
-    library.on_save_checkpoint_success = on_save_checkpoint_success
+    _patch_megatron_bridge(_let_it_log)
 
 
 def patch_checkpoint_logging_both() -> None:
-    """As :func:`patch_manifest_checkpoint_logging`; Megatron-Bridge logs to W&B as it does.
+    """As :func:`patch_manifest_checkpoint_logging`, and then to W&B instead of Megatron-Bridge.
 
     Raises:
         MissingPackageError: Megatron-Bridge is not installed.
     """
-    patch_manifest_checkpoint_logging()
+    _patch_megatron_bridge(_note_project)
 
 
 def patch_wandb_checkpoint_logging() -> None:
-    """Keep its place: Megatron-Bridge logs to W&B as it does, and nothing is added."""
-    _logger.warning(NO_WANDB)
+    """Log each checkpoint of Megatron-Bridge to W&B, instead of Megatron-Bridge.
+
+    Raises:
+        MissingPackageError: Megatron-Bridge is not installed.
+    """
+    _patch_megatron_bridge(_note_project)
 
 
 def patch_wandb_init_for_lineage(
     *, artifact_qualified_names: Sequence[str] = (), tags: Sequence[str] | None = None
 ) -> None:
-    """Keep its place: W&B is told nothing of the inputs; the manifests hold them.
+    """Tell the run, as soon as the framework starts it, what it uses, and its tags.
+
+    A run that the server does not take is kept on disk, and the training goes on.
 
     Args:
-        artifact_qualified_names: W&B's names of the inputs.
+        artifact_qualified_names: W&B's names of the inputs: ``tracking.qualified_names``.
         tags: for the run.
     """
-    _logger.warning(NO_WANDB)
+    session = wanted_session()
+    if session is None:
+        return
+    session.expect(map(str, artifact_qualified_names), map(str, tags or ()))
+    patches.patch_init(session)
 
 
 def patch_manifest_nemo_rl_checkpoint_logging(artifact_name: str = "rl") -> None:
@@ -98,24 +109,23 @@ def patch_manifest_nemo_rl_checkpoint_logging(artifact_name: str = "rl") -> None
         MissingPackageError: NeMo-RL is not installed.
     """
     manager = optional_import(_NEMO_RL, needed_for=_NEED, distribution="nemo-rl").CheckpointManager
-    original: Callable[..., Any] = manager.finalize_checkpoint
-    if hasattr(original, _PATCHED):
-        return
 
-    @functools.wraps(original)
-    def finalize_checkpoint(self: Any, checkpoint_path: Any) -> Any:
-        done = original(self, checkpoint_path)
-        made = Path(checkpoint_path)
-        step = int(made.name.rpartition("_")[2])
-        _log(artifact_name, made.parent / f"step_{step}", step, made.parent / f"step_{step}")
-        return done
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def finalize_checkpoint(self: Any, checkpoint_path: Any) -> Any:
+            done = original(self, checkpoint_path)
+            made = Path(checkpoint_path)
+            step = int(made.name.rpartition("_")[2])
+            final = made.parent / f"step_{step}"
+            _log(artifact_name, final, step, final, alias=f"step_{step}")
+            return done
 
-    setattr(finalize_checkpoint, _PATCHED, original)
-    manager.finalize_checkpoint = finalize_checkpoint
+        return finalize_checkpoint
+
+    patch(manager, "finalize_checkpoint", make)
 
 
 def patch_nemo_rl_checkpoint_logging_both(artifact_name: str = "rl") -> None:
-    """As :func:`patch_manifest_nemo_rl_checkpoint_logging`; W&B is told nothing.
+    """As :func:`patch_manifest_nemo_rl_checkpoint_logging`, and then to W&B.
 
     Args:
         artifact_name: what to log it as, where no target promises a name.
@@ -127,16 +137,60 @@ def patch_nemo_rl_checkpoint_logging_both(artifact_name: str = "rl") -> None:
 
 
 def patch_nemo_rl_checkpoint_logging(artifact_name: str = "rl") -> None:
-    """Keep its place: W&B is told nothing.
+    """As :func:`patch_manifest_nemo_rl_checkpoint_logging`, to W&B alone.
 
     Args:
-        artifact_name: what it would be logged as.
+        artifact_name: what to log it as, where no target promises a name.
+
+    Raises:
+        MissingPackageError: NeMo-RL is not installed.
     """
-    _logger.warning(NO_WANDB)
+    patch_manifest_nemo_rl_checkpoint_logging(artifact_name)
+
+
+def _patch_megatron_bridge(after: Callable[[Any, Callable[..., Any], _Checkpoint], Any]) -> None:
+    """Log what Megatron-Bridge saves, and then do what is to be done instead of its own logging."""
+    library = optional_import(_MEGATRON_BRIDGE, needed_for=_NEED, distribution="megatron-bridge")
+    # Looked up now: a version without it fails here, not after hours of training.
+    name_of = library._get_artifact_name_and_version
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def on_save_checkpoint_success(
+            checkpoint_path: str, save_dir: str, iteration: int, wandb_writer: Any = None
+        ) -> Any:
+            name, version = name_of(Path(save_dir), Path(checkpoint_path))
+            _log(name, save_dir, iteration, checkpoint_path, alias=version)
+            saved = _Checkpoint(checkpoint_path, save_dir, iteration, wandb_writer)
+            return after(library, original, saved)
+
+        return on_save_checkpoint_success
+
+    patch(library, "on_save_checkpoint_success", make)
+
+
+def _let_it_log(library: Any, original: Callable[..., Any], saved: _Checkpoint) -> Any:
+    return original(*saved)
+
+
+def _note_project(library: Any, original: Callable[..., Any], saved: _Checkpoint) -> None:
+    """Write where Megatron-Bridge looks up what a checkpoint that it loads was logged as."""
+    run = getattr(saved.wandb_writer, "run", None)
+    if not run:
+        return
+    try:
+        file = library._get_wandb_artifact_tracker_filename(saved.save_dir)
+        file.write_text(f"{run.entity}/{run.project}")
+    except Exception as error:  # its own code, or the client's
+        _logger.debug("%s: W&B's project is not noted: %s", saved.save_dir, error)
 
 
 def _log(
-    name: str, path: os.PathLike[str] | str, iteration: int, checkpoint: os.PathLike[str] | str
+    name: str,
+    path: os.PathLike[str] | str,
+    iteration: int,
+    checkpoint: os.PathLike[str] | str,
+    *,
+    alias: str | None = None,
 ) -> None:
     tracker = get_tracker()
     if tracker is None:
@@ -149,8 +203,9 @@ def _log(
             _outside(path),
             iteration,
             metadata={"checkpoint_path": _outside(checkpoint)},
+            alias=alias,
         )
-    except NemoRunspecError as error:
+    except (NemoRunspecError, OSError) as error:
         _logger.warning("checkpoint %s is not logged: %s", iteration, error)
 
 

@@ -32,7 +32,7 @@ from nemo_runspec.exceptions import ArtifactError
 from nemo_runspec.optional import optional_import
 
 if TYPE_CHECKING:
-    from nemo_runspec.store import Manifest
+    from nemo_runspec.store.model import Manifest
 
 VOLATILE = frozenset({"created_at", "elapsed_sec", "producer", "tracking"})
 OUTPUT_TOKEN = "<output>"
@@ -77,6 +77,41 @@ def content_digest(
     """
     if mode == "none":
         return None
+    files, outputs = _listed(path, mode, base, storage_options)
+    fields = _without_output(_stable(plain_json(metadata), {*VOLATILE, *volatile}), outputs)
+    text = json.dumps(
+        [_VERSION, sorted(files, key=lambda item: str(item[0])), fields],
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+        allow_nan=False,
+    )
+    prefix = "sha256" if mode == "hash" else "stat"
+    return f"{prefix}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def content_files(
+    path: str | os.PathLike[str],
+    *,
+    base: str | os.PathLike[str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """The digest of each file of an artifact, by path, as it counts in the digest of the whole.
+
+    Raises:
+        ContentError: there is nothing at `path`, or it cannot be read.
+    """
+    files, _ = _listed(path, "hash", base, storage_options)
+    return {str(name): str(digest) for name, _, digest in files}
+
+
+def _listed(
+    path: str | os.PathLike[str],
+    mode: ContentMode,
+    base: str | os.PathLike[str] | None,
+    storage_options: Mapping[str, Any] | None,
+) -> tuple[list[list[Any]], list[str]]:
+    """What stands for each file, and the spellings of the output folder."""
     location = os.fspath(path)
     folders = _spellings(location) | (set() if base is None else _spellings(os.fspath(base)))
     # The longest first: a folder within the output folder is not to become half a token.
@@ -91,16 +126,7 @@ def content_digest(
             f"{location}: cannot be read: {error.strerror or error}; an artifact is logged after "
             "its data is written"
         ) from error
-    fields = _without_output(_stable(plain_json(metadata), {*VOLATILE, *volatile}), outputs)
-    text = json.dumps(
-        [_VERSION, sorted(files, key=lambda item: str(item[0])), fields],
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
-        allow_nan=False,
-    )
-    prefix = "sha256" if mode == "hash" else "stat"
-    return f"{prefix}:{hashlib.sha256(text.encode()).hexdigest()}"
+    return files, outputs
 
 
 def recorded_facts(

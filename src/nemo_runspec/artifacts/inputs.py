@@ -9,10 +9,23 @@ from types import SimpleNamespace
 from typing import Any, overload
 
 from nemo_runspec.artifacts.job_context import MissingInput, job_context
+from nemo_runspec.artifacts.references import ResolvedArtifact
 from nemo_runspec.artifacts.resolver import registered_artifacts
 from nemo_runspec.artifacts.types import Artifact, artifact_of
-from nemo_runspec.artifacts.view import note_use, resolved_input
-from nemo_runspec.exceptions import ArtifactError
+from nemo_runspec.artifacts.view import (
+    TrackingOffError,
+    active_view,
+    note_use,
+    resolved,
+    resolved_input,
+)
+from nemo_runspec.exceptions import (
+    ArtifactError,
+    ArtifactNotFoundError,
+    ArtifactVersionNotFoundError,
+)
+from nemo_runspec.store.model import Manifest
+from nemo_runspec.store.names import parse_artifact_reference
 
 _logger = logging.getLogger(__name__)
 
@@ -55,9 +68,9 @@ class Inputs(Sequence[Artifact]):
 def load_inputs() -> Inputs:
     """The inputs of this job as artifacts, in order of declaration.
 
-    In a planned job they are what its target declares: the members of a generator, the elements
-    of a fan-out too. Elsewhere they are what the config's ``run`` section names, once
-    ``setup_artifact_tracking`` has read it.
+    In a planned job they are what its target declares: each member of a generator too. Elsewhere
+    they are what the config's ``run`` section names, once ``setup_artifact_tracking`` has read it.
+    A fan-out (``foreach``) is the versions of its elements, in the list's order.
 
     Returns:
         The inputs; what could not be made is in ``missing``, and said.
@@ -65,6 +78,7 @@ def load_inputs() -> Inputs:
     Raises:
         InputsError: nobody said what the inputs are.
         ArtifactError: one of the config's cannot be found.
+        StoreError: the store, which says what a fan-out's elements are, cannot be read.
     """
     context = job_context()
     if context is not None:
@@ -79,9 +93,49 @@ def load_inputs() -> Inputs:
                 "this script has no inputs: run it as an artifact's recipe, or name artifacts in "
                 "the config's run section and call setup_artifact_tracking(config) first"
             )
+    branches: list[ResolvedArtifact] = []
     for item in found:
         note_use(item.reference)
-    return Inputs(tuple(artifact_of(item) for item in found), missing_ones)
+        elements, absent = _elements(item)
+        branches += elements
+        missing_ones = (*missing_ones, *absent)
+    return Inputs(tuple(artifact_of(item) for item in branches), missing_ones)
+
+
+def _elements(item: ResolvedArtifact) -> tuple[list[ResolvedArtifact], list[MissingInput]]:
+    """The versions that a fan-out's gathered, and those that it is without; else the item alone."""
+    fields = item.metadata.get("metadata")
+    if "elements" not in (fields if isinstance(fields, Mapping) else item.metadata):
+        return [item], []
+    try:
+        store = active_view().store
+        gathered = store.manifest(item.name, int(item.version.removeprefix("v")))
+    except (TrackingOffError, ArtifactNotFoundError, ArtifactVersionNotFoundError):
+        return [item], []  # W&B alone has it; fan-outs are in a store
+    references = gathered.extra.get("elements")
+    if references is None:
+        return [item], []  # a script called a field of its own that
+    parsed = [parse_artifact_reference(text) for text in references]
+    wanted = [(one.name, one.number or 0) for one in parsed]
+    manifests = store.manifests(wanted)
+    found = [manifests.get(one) or store.manifest(*one) for one in wanted]
+    absent = [
+        MissingInput(each["name"], each["reason"]) for each in gathered.extra.get("missing", ())
+    ]
+    for each in absent:
+        _logger.warning("input %s is missing: %s", each.name, each.reason)
+    return [resolved(one, _document(one)) for one in found], absent
+
+
+def _document(manifest: Manifest) -> dict[str, Any]:
+    """What ``metadata.json`` says, as the manifest has it: so that one request reads them all."""
+    return {
+        **manifest.metadata,
+        "type": manifest.type,
+        "metadata": manifest.metadata,
+        "created_at": manifest.created_at,
+        "producer": manifest.producer,
+    }
 
 
 @overload

@@ -75,6 +75,7 @@ class JobRecord:
         content: the digest of its content, if one was taken.
         checkpoint: logged on the way by a training framework: never the answer to a key.
         identity: what those that build on it take it for.
+        url: the page of the run that logged it, where a tracker has one.
     """
 
     name: str
@@ -83,6 +84,7 @@ class JobRecord:
     content: str | None
     checkpoint: bool
     identity: str
+    url: str | None = None
 
     @classmethod
     def of(cls, manifest: Manifest) -> JobRecord:
@@ -94,7 +96,14 @@ class JobRecord:
             content=manifest.content,
             checkpoint=bool(manifest.extra.get("checkpoint")),
             identity=manifest.identity,
+            url=_page_of(manifest),
         )
+
+
+def _page_of(manifest: Manifest) -> str | None:
+    tracking = manifest.extra.get("tracking")
+    url = tracking.get("url") if isinstance(tracking, Mapping) else None
+    return url if isinstance(url, str) else None
 
 
 @dataclass(frozen=True)
@@ -253,6 +262,7 @@ def _record(line: str, origin: str) -> JobRecord:
         content=reader.optional_text(item.get("content"), "content"),
         checkpoint=bool(item.get("checkpoint", False)),
         identity=reader.text(item.get("identity"), "identity"),
+        url=reader.optional_text(item.get("url"), "url"),
     )
 
 

@@ -21,6 +21,8 @@ class ResolvedArtifact:
         type: the class that logged it.
         iteration: the training step of a checkpoint.
         metadata: its ``metadata.json``.
+        qualified_name: W&B's name for it, where W&B was asked.
+        is_stored: whether it is a version of the store; else W&B alone has it.
     """
 
     name: str
@@ -29,11 +31,15 @@ class ResolvedArtifact:
     type: str | None = None
     iteration: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    qualified_name: str | None = None
+    is_stored: bool = True
 
     @property
     def reference(self) -> str:
-        """``name:vN``."""
-        return f"{self.name}:{self.version}"
+        """``name:vN``; ``wandb://entity/project/name:vN`` for what W&B alone has."""
+        if self.is_stored or self.qualified_name is None:
+            return f"{self.name}:{self.version}"
+        return f"wandb://{self.qualified_name}"
 
 
 def artifact_field(artifact: ResolvedArtifact, name: str) -> Any:

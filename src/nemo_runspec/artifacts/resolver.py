@@ -93,11 +93,12 @@ def register_resolvers(
             registered before.
         replace: whether resolvers of these names that somebody else registered are replaced.
         mode: ``active_run``, ``pre_init`` or ``local`` (the default): when W&B is there to be
-            told of the use. All find versions in the same store.
+            told of the use. Each finds the same versions.
         view: gives the store when it is needed; default: that of the process.
 
     Returns:
-        The W&B qualified names of the artifacts, for lineage; none without W&B.
+        The W&B qualified names of the artifacts, for lineage; none without W&B. With W&B the
+        artifacts are looked up now; one that cannot be found is an error where it is used.
 
     Raises:
         ConfigError: an unknown mode, or a value of ``artifacts`` is no reference.
@@ -115,7 +116,22 @@ def register_resolvers(
             _registered[key] = _Registered(reference, source, question)
     register_resolver("art", _art, replace=replace)
     register_manifest_resolver(replace=replace)
-    return []
+    return [] if chosen == "local" and view is None else _qualified_names(references)
+
+
+def _qualified_names(references: Mapping[str, ArtifactReference]) -> list[str]:
+    """W&B's names of what is registered, where W&B is asked."""
+    names: dict[str, None] = {}
+    for key in references:
+        registered = _registered[key]
+        try:
+            catalog = registered.view().catalog
+            name = None if catalog is None else catalog.qualified(_resolve(key, registered))
+        except NemoRunspecError:
+            continue  # said where it is used, if it is
+        if name is not None:
+            names[name] = None
+    return list(names)
 
 
 def register_config_artifacts(
@@ -150,10 +166,19 @@ def register_config_artifacts(
     keys = find_artifact_references(plain, artifacts_key)
     settings = config_settings(config)
     if view is None and settings is not None:
-        opened = open_view(settings, job_context())
+        asks = settings.wandb and mode in ("active_run", "pre_init")
+        opened = _view_with_wandb(settings) if asks else open_view(settings, job_context())
         view = (lambda: opened) if opened is not None else tracking_is_off
     artifacts = {key: section[key] for key in keys}
     return register_resolvers(artifacts, replace=replace, mode=mode, view=view)
+
+
+def _view_with_wandb(settings: ArtifactsSettings) -> StoreView | None:
+    # Not at the top: a dry run, say, asks nobody, and W&B's side takes its time to import.
+    from nemo_runspec.wandb_tracking.catalog import view_with_wandb
+    from nemo_runspec.wandb_tracking.own_session import wanted_session
+
+    return view_with_wandb(settings, wanted_session(), job_context())
 
 
 def config_settings(config: DictConfig) -> ArtifactsSettings | None:

@@ -171,7 +171,7 @@ def artifacts_settings(
     return ArtifactsSettings(
         root=root,
         is_default=is_default,
-        wandb=bool(table.get("wandb", False)),
+        wandb=_switch(table.get("wandb"), "wandb", origin),
         namespace=_namespace(table.get("namespace"), origin, user),
         shared=shared,
         storage_options=options,
@@ -179,6 +179,15 @@ def artifacts_settings(
         check=check,
         external_hash_limit=limit,
     )
+
+
+def _switch(value: Any, key: str, origin: str) -> bool:
+    """On or off; as a text, too, which is all that ``${oc.env:…}`` gives."""
+    if not isinstance(value, str):
+        return bool(value)
+    if value.lower() not in ("true", "false"):
+        raise EnvError(f"{origin}: {key} must be true or false, not {value!r}")
+    return value.lower() == "true"
 
 
 def _resolved(origin: str) -> Any:

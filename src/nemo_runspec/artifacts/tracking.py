@@ -8,31 +8,29 @@ log_artifact(SFTDataArtifact(path=folder, …), tracking)
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from nemo_runspec.artifacts.current import Tracker, set_tracker
 from nemo_runspec.artifacts.job_context import job_context
+from nemo_runspec.artifacts.notes import warn_once
 from nemo_runspec.artifacts.resolver import config_settings, register_config_artifacts
-from nemo_runspec.artifacts.settings import artifacts_settings
-from nemo_runspec.artifacts.view import open_view, set_active_view, tracking_is_off
-from nemo_runspec.manifest_tracker import ManifestTracker, set_tracker
+from nemo_runspec.artifacts.settings import ArtifactsSettings, artifacts_settings
+from nemo_runspec.artifacts.view import StoreView, set_active_view, tracking_is_off
+from nemo_runspec.manifest_tracker import ManifestTracker
+from nemo_runspec.wandb_tracking import patches
+from nemo_runspec.wandb_tracking.catalog import view_with_wandb
+from nemo_runspec.wandb_tracking.own_session import wanted_session
+from nemo_runspec.wandb_tracking.session import Session
+from nemo_runspec.wandb_tracking.tracker import BothTrackers, WandbTracker
 
 if TYPE_CHECKING:
     from nemo_runspec.artifacts.types import Artifact
-    from nemo_runspec.store import Manifest
+    from nemo_runspec.store.model import Manifest
 
-_logger = logging.getLogger(__name__)
-
-_said: set[str] = set()
-
-NO_WANDB = (
-    "artifacts.wandb is set, but this version of nemo_runspec tracks artifacts with manifests "
-    "only: nothing is sent to Weights & Biases"
-)
 TRACKING_OFF = (
     "artifacts are not tracked (artifacts.manifest.root is null): log_artifact records nothing"
 )
@@ -45,14 +43,15 @@ class ArtifactTrackingResult:
     Attributes:
         manifest: whether versions are recorded in a store.
         wandb: whether they are logged to Weights & Biases.
-        qualified_names: W&B's names of the inputs; none without W&B.
+        qualified_names: W&B's names of the inputs, for ``patch_wandb_init_for_lineage``; none
+            without W&B.
         tracker: what records them; None when they are not.
     """
 
     manifest: bool = False
     wandb: bool = False
     qualified_names: list[str] = field(default_factory=list)
-    tracker: ManifestTracker | None = field(default=None, repr=False)
+    tracker: Tracker | None = field(default=None, repr=False)
 
 
 def setup_artifact_tracking(
@@ -62,7 +61,10 @@ def setup_artifact_tracking(
 
     Call it before the config is resolved or turned into dataclasses. Without the section the
     store is ``.runspec/artifacts`` in the repository; a planned job's store is the plan's.
-    ``artifacts.manifest.root: null`` turns the tracking off.
+    ``artifacts.manifest.root: null`` turns the manifests off, ``artifacts.wandb: false`` W&B.
+
+    With both, each version is recorded in the store first and then logged to W&B, which is also
+    asked first which version a reference means; the inputs of a planned job stay pinned.
 
     Args:
         config: the script's config.
@@ -78,19 +80,23 @@ def setup_artifact_tracking(
     """
     document = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     settings = config_settings(document) or artifacts_settings(None)
-    if settings.wandb:
-        _say_once(NO_WANDB)
-    view = open_view(settings, job_context())
-    tracker = None if view is None else ManifestTracker.of_view(view)
+    session = _wandb_session(settings)
+    view = view_with_wandb(settings, session, job_context())
+    tracker = _tracker(view, settings, session)
     set_active_view(view)
     set_tracker(tracker)
-    if view is not None and importlib.util.find_spec("fsspec") is not None:
+    if settings.root is not None and importlib.util.find_spec("fsspec") is not None:
         # art:// works from here on.
         from nemo_runspec import filesystem as filesystem
     source = tracking_is_off if view is None else (lambda: view)
     names = register_config_artifacts(document, artifacts_key, view=source)
+    if session is not None:
+        session.expect(names)
     return ArtifactTrackingResult(
-        manifest=tracker is not None, qualified_names=names, tracker=tracker
+        manifest=settings.root is not None,
+        wandb=session is not None,
+        qualified_names=names,
+        tracker=tracker,
     )
 
 
@@ -106,13 +112,13 @@ def log_artifact(
             its type.
 
     Returns:
-        The version's manifest; None, said once, when tracking is off.
+        The version's manifest; None where W&B alone has it, or, said once, when tracking is off.
 
     Raises:
         ArtifactError: the data cannot be read, or the store not be written.
     """
     if tracking.tracker is None:
-        _say_once(TRACKING_OFF)
+        warn_once(TRACKING_OFF)
         return None
     if artifact.producer is None:
         artifact.producer = tracking.tracker.get_run_id()
@@ -120,7 +126,23 @@ def log_artifact(
     return tracking.tracker.record_artifact(artifact, name, artifact._used_artifacts)
 
 
-def _say_once(message: str) -> None:
-    if message not in _said:
-        _said.add(message)
-        _logger.warning(message)
+def _wandb_session(settings: ArtifactsSettings) -> Session | None:
+    if not settings.wandb:
+        return None
+    session = wanted_session()
+    if session is None:
+        return None
+    patches.take_local_references_as_they_are()
+    patches.patch_init(session)
+    return session
+
+
+def _tracker(
+    view: StoreView | None, settings: ArtifactsSettings, session: Session | None
+) -> Tracker | None:
+    if view is None:
+        return None
+    if session is None:
+        return ManifestTracker.of_view(view)
+    wandb = WandbTracker(session, view)
+    return wandb if settings.root is None else BothTrackers(ManifestTracker.of_view(view), wandb)

@@ -34,6 +34,7 @@ from pydantic import (
 
 from nemo_runspec._names import hint
 from nemo_runspec.artifacts.content import METADATA_FILE, VOLATILE
+from nemo_runspec.artifacts.current import get_tracker
 from nemo_runspec.artifacts.plain import plain_json
 from nemo_runspec.artifacts.references import ResolvedArtifact
 from nemo_runspec.artifacts.view import active_view, note_use, parse_uri
@@ -42,7 +43,7 @@ from nemo_runspec.optional import optional_import
 from nemo_runspec.utils import write_atomically
 
 if TYPE_CHECKING:
-    from nemo_runspec.store import Manifest
+    from nemo_runspec.store.model import Manifest
 
 A = TypeVar("A", bound="Artifact")
 
@@ -226,10 +227,14 @@ class Artifact(BaseModel):
             return None
         return self.name.partition("?")[0].replace("/", "-")
 
-    def mark_logged(self, manifest: Manifest, info: TrackingInfo) -> None:
-        """Remember which version it became."""
+    def mark_logged(self, manifest: Manifest, info: Mapping[str, Any]) -> None:
+        """Remember which version it became, and where it was logged."""
         self._name, self._version = manifest.name, manifest.version
-        self.tracking = info
+        self.mark_tracked(info)
+
+    def mark_tracked(self, info: Mapping[str, Any]) -> None:
+        """Remember where it was logged, where that is no store."""
+        self.tracking = TrackingInfo(**info)
 
     def write_metadata(self) -> None:
         """Write ``metadata.json`` beside the data, whole or not at all.
@@ -269,8 +274,6 @@ class Artifact(BaseModel):
         Raises:
             ArtifactError: ``metadata.json`` cannot be written, or the version not be logged.
         """
-        from nemo_runspec.manifest_tracker import get_tracker
-
         tracker = get_tracker()
         if self.producer is None:
             self.producer = (tracker.get_run_id() if tracker else None) or "local"

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nemo_runspec._names import hint
+from nemo_runspec.artifacts.current import get_tracker
+from nemo_runspec.artifacts.references import ResolvedArtifact
 from nemo_runspec.artifacts.tracking import ArtifactTrackingResult, log_artifact
 from nemo_runspec.artifacts.types import ValueArtifact
 from nemo_runspec.artifacts.view import active_view, parse_uri
 from nemo_runspec.exceptions import ArtifactError
-from nemo_runspec.manifest_tracker import OUTPUT_VARIABLE, ManifestTracker, get_tracker
+from nemo_runspec.manifest_tracker import OUTPUT_VARIABLE, ManifestTracker
 from nemo_runspec.optional import MissingPackageError, optional_import
 from nemo_runspec.store.names import check_name
 from nemo_runspec.utils import find_repository_root
@@ -142,8 +144,21 @@ def load_value(reference: str, *, serializer: str | None = None) -> Any:
         SerializerError: it cannot be read, or is a pickle that was not asked for.
     """
     view = active_view()
-    artifact = ValueArtifact.from_resolved(view.find(parse_uri(reference)))
-    origin = artifact.uri or reference
+    return value_of(view.find(parse_uri(reference)), view.storage_options, serializer=serializer)
+
+
+def value_of(
+    found: ResolvedArtifact, storage_options: Mapping[str, Any], *, serializer: str | None = None
+) -> Any:
+    """As :func:`load_value`, of a version that was found.
+
+    Args:
+        found: the version.
+        storage_options: for the filesystem of its data.
+        serializer: as there.
+    """
+    artifact = ValueArtifact.from_resolved(found)
+    origin = artifact.uri or found.reference
     if artifact.serializer == PICKLE and serializer != PICKLE:
         raise SerializerError(
             f"{origin} is a pickle: loading it runs the code in it; pass serializer='pickle' if "
@@ -154,7 +169,7 @@ def load_value(reference: str, *, serializer: str | None = None) -> Any:
     chosen = _named(artifact.serializer)
     if chosen.name == PICKLE:
         _logger.warning("%s is a pickle: loading it runs the code in it", origin)
-    with _local_file(artifact, view.storage_options) as file:
+    with _local_file(artifact, storage_options) as file:
         try:
             return chosen.read(file)
         except (SerializerError, MissingPackageError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nemo_runspec.artifacts.job_context import JobContext, JobInput, job_context
 from nemo_runspec.artifacts.references import ResolvedArtifact
@@ -24,9 +24,21 @@ from nemo_runspec.exceptions import (
 from nemo_runspec.store.names import ArtifactReference, check_name, parse_artifact_reference
 
 if TYPE_CHECKING:
-    from nemo_runspec.store import Manifest, Store
+    from nemo_runspec.store.model import Manifest
+    from nemo_runspec.store.store import Store
 
 URI_PREFIX = "art://"
+
+
+class Catalog(Protocol):
+    """What is asked for a version before the store is."""
+
+    def find(self, reference: ArtifactReference, view: StoreView) -> ResolvedArtifact | None:
+        """The version that a reference means; None where the store is to say."""
+
+    def qualified(self, found: ResolvedArtifact) -> str | None:
+        """Its own name for a version."""
+
 
 _used: dict[str, None] = {}
 
@@ -44,12 +56,14 @@ class StoreView:
         namespace: one's own versions: they are found first, and written; None without one.
         context: the job; None in a script that nobody planned.
         storage_options: for the filesystem of data that lies where the store lies.
+        catalog: what is asked first: W&B, where artifacts are logged there too.
     """
 
     store: Store
     namespace: str | None = None
     context: JobContext | None = None
     storage_options: Mapping[str, Any] = field(default_factory=dict)
+    catalog: Catalog | None = field(default=None, compare=False)
 
     @property
     def root(self) -> str:
@@ -77,6 +91,8 @@ class StoreView:
             StoreError: the store cannot be read.
         """
         found = self._pinned(reference)
+        if found is None and self.catalog is not None:
+            found = self.catalog.find(reference, self)
         if found is None:
             manifest = self.manifest(reference)
             found = resolved(manifest, self.store.metadata(manifest.name, manifest.version))
@@ -109,7 +125,9 @@ class StoreView:
         return None
 
 
-def resolved(manifest: Manifest, document: Mapping[str, Any]) -> ResolvedArtifact:
+def resolved(
+    manifest: Manifest, document: Mapping[str, Any], *, qualified_name: str | None = None
+) -> ResolvedArtifact:
     """A version of the store as the resolvers know it."""
     iteration = manifest.extra.get("iteration", manifest.metadata.get("iteration"))
     return ResolvedArtifact(
@@ -119,6 +137,7 @@ def resolved(manifest: Manifest, document: Mapping[str, Any]) -> ResolvedArtifac
         type=manifest.type,
         iteration=iteration if isinstance(iteration, int) else None,
         metadata=document,
+        qualified_name=qualified_name,
     )
 
 
@@ -162,7 +181,7 @@ def open_view(settings: ArtifactsSettings, context: JobContext | None = None) ->
     Returns:
         The view; None when the settings turn tracking off.
     """
-    from nemo_runspec.store import open_store
+    from nemo_runspec.store.opening import open_store
 
     if settings.root is None:
         return None

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nemo_runspec.config.dataclass_config import load_omegaconf_yaml, omegaconf_to_dataclass
     from nemo_runspec.config.loader import (
         apply_dotlist_overrides,
         build_job_config,
@@ -45,7 +46,9 @@ __all__ = [
     "generate_job_dir",
     "get_git_mounts",
     "load_config",
+    "load_omegaconf_yaml",
     "load_pydantic_config",
+    "omegaconf_to_dataclass",
     "parse_config",
     "parse_config_and_overrides",
     "register_auto_mount_resolver",
@@ -57,13 +60,16 @@ __all__ = [
 
 _RESOLVERS = "nemo_runspec.config.resolvers"
 _PYDANTIC = "nemo_runspec.config.pydantic_loader"
+_DATACLASS = "nemo_runspec.config.dataclass_config"
 _ELSEWHERE = {
     "RecipeSettings": (_PYDANTIC, "RecipeSettings"),
     "ResolverMode": (_RESOLVERS, "ResolverMode"),
     "clear_artifact_cache": (_RESOLVERS, "clear_artifact_cache"),
     "clear_git_mounts": (_RESOLVERS, "clear_git_mounts"),
     "get_git_mounts": (_RESOLVERS, "get_git_mounts"),
+    "load_omegaconf_yaml": (_DATACLASS, "load_omegaconf_yaml"),
     "load_pydantic_config": (_PYDANTIC, "load_config"),
+    "omegaconf_to_dataclass": (_DATACLASS, "omegaconf_to_dataclass"),
     "parse_config_and_overrides": (_PYDANTIC, "parse_config_and_overrides"),
     "register_auto_mount_resolver": (_RESOLVERS, "register_auto_mount_resolver"),
     "register_manifest_resolver": (_RESOLVERS, "register_manifest_resolver"),

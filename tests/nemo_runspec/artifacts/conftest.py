@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from nemo_runspec.artifact_registry import set_artifact_registry
-from nemo_runspec.artifacts import tracking
+from nemo_runspec.artifacts import notes
 from nemo_runspec.artifacts.resolver import clear_artifact_cache
 from nemo_runspec.manifest_tracker import set_tracker
+from nemo_runspec.wandb_tracking.own_session import forget_session
 from tests.nemo_runspec.artifacts.processes import JOB_VARIABLES
 from tests.nemo_runspec.store.conftest import s3
 
@@ -33,4 +34,5 @@ def _forget() -> None:
     clear_artifact_cache()
     set_artifact_registry(None)
     set_tracker(None)
-    tracking._said.clear()
+    forget_session()
+    notes.forget_notes()

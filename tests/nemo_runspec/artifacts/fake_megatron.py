@@ -20,6 +20,10 @@ def _get_artifact_name_and_version(save_dir: Path, checkpoint_path: Path) -> tup
     return save_dir.name, checkpoint_path.name
 
 
+def _get_wandb_artifact_tracker_filename(save_dir: str) -> Path:
+    return Path(save_dir) / "tracker.txt"
+
+
 def _on_save_checkpoint_success(
     checkpoint_path: str, save_dir: str, iteration: int, wandb_writer: Any
 ) -> None:
@@ -36,6 +40,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
     calls.clear()
     wandb_utils: Any = ModuleType("megatron.bridge.training.utils.wandb_utils")
     wandb_utils._get_artifact_name_and_version = _get_artifact_name_and_version
+    wandb_utils._get_wandb_artifact_tracker_filename = _get_wandb_artifact_tracker_filename
     wandb_utils.on_save_checkpoint_success = _on_save_checkpoint_success
     checkpoint: Any = ModuleType("nemo_rl.utils.checkpoint")
     checkpoint.CheckpointManager = type("CheckpointManager", (CheckpointManager,), {})

@@ -92,10 +92,18 @@ def test_without_the_framework() -> None:
         patch_manifest_checkpoint_logging()
 
 
-def test_wandb_keeps_its_place(megatron: Any, caplog: pytest.LogCaptureFixture) -> None:
-    patch_wandb_checkpoint_logging()
+def test_without_wandb(
+    tmp_path: Path,
+    megatron: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
     patch_wandb_init_for_lineage(artifact_qualified_names=["a"], tags=["pretrain"])
-    assert caplog.text.count("tracks artifacts with manifests only") == 2
+    assert 'add "wandb" to the dependencies' in caplog.text
+    patch_wandb_checkpoint_logging()
+    megatron.on_save_checkpoint_success(str(tmp_path), str(tmp_path), 1, None)
+    assert not Path(".runspec").exists()  # nothing tracks, and nothing fails
 
 
 MOUNTS = """\

@@ -17,12 +17,18 @@ NOT_A_RECIPES_BUSINESS = (
     "nemo_runspec.cli",
     "nemo_runspec.cli_context",
     "nemo_runspec.command_line",
+    "nemo_runspec.command_table",
+    "nemo_runspec.commands",
+    "nemo_runspec.completion",
     "nemo_runspec.config",
+    "nemo_runspec.dispatch",
     "nemo_runspec.display",
     "nemo_runspec.execution",
     "nemo_runspec.jobs",
     "nemo_runspec.pipeline",
     "nemo_runspec.recipe",
+    "nemo_runspec.recipe_report",
+    "nemo_runspec.recipe_run",
     "nemo_runspec.store_admin",
 )
 # What every recipe may be made to rebuild by: a new release of anything else leaves it alone.

@@ -16,6 +16,7 @@ from nemo_runspec.artifacts import (
 )
 from nemo_runspec.artifacts.inputs import InputsError
 from nemo_runspec.artifacts.job_context import JobContext, JobInput, MissingInput
+from nemo_runspec.artifacts.view import used_references
 from nemo_runspec.store import VersionDraft, open_store
 
 
@@ -52,6 +53,47 @@ def test_by_hand_the_inputs_are_those_of_the_config() -> None:
         store.add_version(name, VersionDraft(path=f"/{name}", metadata={"n": name}))
     setup_artifact_tracking(OmegaConf.create({"run": {"x": "b:latest", "y": "a:v1"}}))
     assert [item.n for item in load_inputs()] == ["b", "a"]
+
+
+def test_a_fan_out_is_its_elements(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the list's order, which is neither that of names nor that of making."""
+    store = open_store(str(tmp_path / "store"))
+    for name, loss in (("each/a", 1.0), ("each/b", 2.0)):
+        fields = {"step": 3, "final_loss": loss, "lr": "1e-4"}
+        store.add_version(
+            name, VersionDraft(path=f"/{name}", type="ModelArtifact", metadata=fields)
+        )
+    gathered = store.add_version(
+        "each",
+        VersionDraft(
+            path="/each",
+            metadata={"elements": ["/each/b", "/each/a"]},
+            extra={
+                "elements": ["each/b:v1", "each/a:v1"],
+                "missing": [{"index": 2, "value": 3, "name": "each/c", "reason": "it failed"}],
+            },
+        ),
+    )
+    own = store.add_version("own", VersionDraft(path="/own", metadata={"elements": [1]}))
+    pinned = tuple(
+        JobInput(one.name, one.version, one.path, one.type, store.metadata(one.name, one.version))
+        for one in (gathered, own)
+    )
+    context = JobContext(root=str(tmp_path / "store"), input_list=pinned)
+    (tmp_path / "c.json").write_text(context.to_json(), "utf-8")
+    monkeypatch.setenv("RUNSPEC_JOB_CONTEXT", str(tmp_path / "c.json"))
+    with caplog.at_level(logging.WARNING):
+        inputs = load_inputs()
+    assert [item.uri for item in inputs] == ["art://each/b:v1", "art://each/a:v1", "art://own:v1"]
+    assert isinstance(inputs[0], ModelArtifact)
+    merged = merge_artifacts(inputs[:2])
+    assert (merged.final_loss, merged.lr) == ([2.0, 1.0], ["1e-4", "1e-4"])
+    assert inputs.missing == (MissingInput("each/c", "it failed"),)
+    assert "input each/c is missing: it failed" in caplog.text
+    # What the job logs was made from the fan-out, and through it from its elements.
+    assert used_references() == ("each:v1", "own:v1")
 
 
 def test_no_inputs() -> None:

@@ -35,6 +35,11 @@ def test_off() -> None:
     assert artifacts_settings({"root": None}).root is None
 
 
+def test_a_switch_may_come_from_the_environment() -> None:
+    assert artifacts_settings({"wandb": "True"}).wandb
+    assert not artifacts_settings({"wandb": "false"}).wandb
+
+
 def test_the_rest() -> None:
     settings = artifacts_settings(
         {
@@ -63,6 +68,7 @@ def test_the_rest() -> None:
         ({"namespce": "x"}, "unknown key 'namespce'; did you mean 'namespace'"),
         ({"check": "contents"}, "check 'contents' is unknown; did you mean 'content'"),
         ({"namespace": 3}, "namespace must be a text"),
+        ({"wandb": "perhaps"}, "wandb must be true or false, not 'perhaps'"),
     ],
 )
 def test_what_is_wrong_is_named(section: dict[str, Any], message: str) -> None:
