@@ -12,6 +12,8 @@ from typing import Any
 
 from nemo_runspec.artifacts.settings import environment_settings
 from nemo_runspec.command_line import HELP, STORE, Command, Flag, Given, parse
+from nemo_runspec.costs.bill import bill_of
+from nemo_runspec.costs.limit import MAX_GPU_HOURS, gpu_hours_limit, not_in_limit, over_limit
 from nemo_runspec.exceptions import UsageError
 from nemo_runspec.pipeline.decide import State
 from nemo_runspec.pipeline.plan import PlannedNode, make_plan
@@ -26,6 +28,7 @@ _PROFILE = Flag(
 )
 _LEAST_WIDTH = 40
 _EXIT_STALE = 2
+_EXIT_COSTLY = 1
 
 PLAN = Command(
     "plan",
@@ -39,12 +42,19 @@ PLAN = Command(
         _PROFILE,
         Flag(("--format",), "table (the default), json or markdown", "FORMAT", choices=FORMATS),
         Flag(("--force",), "as if the artifacts that were asked for were stale"),
+        Flag(
+            (MAX_GPU_HOURS,), "end with 1 where it would take more, by what it took last time", "H"
+        ),
         Flag(("--color",), "colours, in the table"),
         Flag(("--width",), "columns of the table; default: the terminal's, else 80", "N"),
     ),
     at_least=1,
     at_most=1,
-    examples=("plan dist/plan --format=json", "plan dist/plan --profile prod"),
+    examples=(
+        "plan dist/plan --format=json",
+        "plan dist/plan --profile prod --max-gpu-hours 64",
+        "plan dist/plan --format=markdown",
+    ),
 )
 
 EXPORT = Command(
@@ -72,12 +82,13 @@ EXPORT = Command(
 
 
 def run_plan(arguments: Sequence[str]) -> int:
-    """``nemo-runspec plan``; returns the exit code."""
+    """``nemo-runspec plan``; returns the exit code: 1 where it is over the limit."""
     given = parse(PLAN, arguments)
     if given.has(HELP.names[0]):
         print(PLAN.help(), end="")
         return 0
     # What it is called with, before anything is read.
+    limit = gpu_hours_limit(given)
     width = given.number("--width", 0) or shutil.get_terminal_size((80, 24)).columns
     pipeline = _open(given)
     forced = sorted(pipeline.graph.roots) if given.has("--force") else ()
@@ -85,6 +96,15 @@ def run_plan(arguments: Sequence[str]) -> int:
     form = given.value("--format") or FORMATS[0]
     text = render(result, form, width=max(width, _LEAST_WIDTH), color=given.has("--color"))
     print(text, end="")
+    if limit is None:
+        return 0
+    bill = bill_of(result)
+    unknown, costly = not_in_limit(bill, limit), over_limit(bill, limit)
+    if unknown is not None:
+        print(f"warning: {unknown}", file=sys.stderr)
+    if costly is not None:
+        print(f"error: {costly}", file=sys.stderr)
+        return _EXIT_COSTLY
     return 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nemo_runspec.costs.past import Cost, cost_of
 from nemo_runspec.exceptions import EnvError
 from nemo_runspec.pipeline.decide import Decision, State, Upstream, decide, outcome
 from nemo_runspec.pipeline.graph import Graph
@@ -15,25 +16,11 @@ from nemo_runspec.pipeline.left_jobs import LeftJobs
 from nemo_runspec.pipeline.outputs import output_root
 from nemo_runspec.pipeline.reason import Category, Reason, sentence
 from nemo_runspec.pipeline.world import World
-from nemo_runspec.store import Manifest
 from runspec.plan import PlanArtifact
 
 _RUNS = (State.STALE, State.DEPENDS)
 # Whose holder may die, so that we make it after all.
 _MAY_RUN = (*_RUNS, State.RUNNING)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a build took the last time.
-
-    Attributes:
-        gpu_hours: GPUs times hours; None where that is not known.
-        seconds: how long it took; None where that is not known.
-    """
-
-    gpu_hours: float | None = None
-    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -219,20 +206,17 @@ def _node(world: World, artifact: PlanArtifact, decision: Decision) -> PlannedNo
         key=decision.key if decision.state is not State.DEPENDS else None,
         version=None if record is None else f"v{record.version}",
         path=None if record is None else record.path,
-        cost=_cost(world.latest(artifact.name)) if decision.state in _MAY_RUN else None,
+        cost=_cost(world, artifact, elements) if decision.state in _MAY_RUN else None,
         holder=decision.holder,
         elements=elements,
         unchecked=world.unchecked(artifact),
     )
 
 
-def _cost(latest: Manifest | None) -> Cost | None:
-    if latest is None:
-        return None
-    cost = Cost(_number(latest.run.get("gpu_hours")), _number(latest.run.get("seconds")))
-    return None if cost == Cost() else cost
-
-
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number else None
+def _cost(world: World, artifact: PlanArtifact, elements: Elements | None) -> Cost | None:
+    return cost_of(
+        world.latest(artifact.name),
+        is_fan_out=artifact.foreach is not None,
+        elements=None if elements is None else elements.stale,
+        read=world.store.manifests,
+    )

@@ -2,10 +2,11 @@
 
 The JSON document (schema "1") has ``store``, ``is_fresh``, ``requests``, ``counts`` by state,
 ``needs_bundles`` (recipes to package for a run), ``gpu_hours`` (of the builds that run for certain,
-as far as it is known) and ``nodes`` in order: ``address``, ``name``, ``recipe``, ``state``,
-``reasons`` (``category``, ``what``, ``old``, ``new``, ``text``), ``why``, ``key``, ``version``,
-``path``, ``cost`` (``gpu_hours``, ``seconds``), ``holder``, ``elements`` (``total``, ``stale``),
-``unchecked``, ``inputs`` (addresses and references).
+as far as it is known), ``bill`` (what it makes run, by artifact and by what causes it:
+:func:`nemo_runspec.costs.bill.to_document`) and ``nodes`` in order: ``address``, ``name``,
+``recipe``, ``state``, ``reasons`` (``category``, ``what``, ``old``, ``new``, ``text``), ``why``,
+``key``, ``version``, ``path``, ``cost`` (``gpu_hours``, ``seconds``, ``node_hours``), ``holder``,
+``elements`` (``total``, ``stale``), ``unchecked``, ``inputs`` (addresses and references).
 """
 
 from __future__ import annotations
@@ -16,28 +17,18 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from nemo_runspec.costs.bill import Bill, bill_of, cost_document
+from nemo_runspec.costs.bill import to_document as bill_document
+from nemo_runspec.costs.past import cost_text
 from nemo_runspec.pipeline.decide import State
-from nemo_runspec.pipeline.plan import Cost, PlannedNode, PlanResult
+from nemo_runspec.pipeline.details import details
+from nemo_runspec.pipeline.markdown import markdown
+from nemo_runspec.pipeline.plan import PlannedNode, PlanResult
+from nemo_runspec.pipeline.symbols import COLOURS, SYMBOLS, painted
 
 SCHEMA = "1"
 FORMATS = ("table", "json", "markdown")
 
-_SYMBOLS = {
-    State.FRESH: "=",
-    State.STALE: "*",
-    State.DEPENDS: "?",
-    State.RUNNING: ">",
-    State.BLOCKED: "!",
-    State.GONE: "-",
-}
-_COLOURS = {
-    State.FRESH: "32",
-    State.STALE: "33",
-    State.DEPENDS: "36",
-    State.RUNNING: "34",
-    State.BLOCKED: "31",
-    State.GONE: "2",
-}
 _LEGEND = {
     State.STALE: "runs",
     State.DEPENDS: "runs unless its inputs come out the same",
@@ -47,6 +38,7 @@ _LEGEND = {
 }
 _STATE_WIDTH = max(len(state.value) for state in State) + 2
 _INDENT = "    "
+_MOST_CAUSES = 5
 
 
 def render(result: PlanResult, form: str, *, width: int = 80, color: bool = False) -> str:
@@ -61,7 +53,7 @@ def render(result: PlanResult, form: str, *, width: int = 80, color: bool = Fals
     if form == "json":
         return json.dumps(to_document(result), indent=2) + "\n"
     if form == "markdown":
-        return "\n".join(_markdown(result)) + "\n"
+        return "\n".join(markdown(result)) + "\n"
     return "\n".join(_table(result, max(40, width), color)) + "\n"
 
 
@@ -74,13 +66,14 @@ def to_document(result: PlanResult) -> dict[str, Any]:
         "requests": result.requests,
         "counts": {state.value: count for state, count in _counts(result).items()},
         "gpu_hours": _gpu_hours(result),
+        "bill": bill_document(bill_of(result)),
         "needs_bundles": list(result.needs_bundles),
         "nodes": [_node_document(node) for node in result.nodes],
     }
 
 
 def _node_document(node: PlannedNode) -> dict[str, Any]:
-    cost, elements = node.cost, node.elements
+    elements = node.elements
     return {
         "address": node.address,
         "name": node.name,
@@ -91,7 +84,7 @@ def _node_document(node: PlannedNode) -> dict[str, Any]:
         "key": node.key,
         "version": node.version,
         "path": node.path,
-        "cost": None if cost is None else {"gpu_hours": cost.gpu_hours, "seconds": cost.seconds},
+        "cost": cost_document(node.cost),
         "holder": None if node.holder is None else dict(node.holder),
         "elements": (
             None if elements is None else {"total": elements.total, "stale": elements.stale}
@@ -103,11 +96,12 @@ def _node_document(node: PlannedNode) -> dict[str, Any]:
 
 def _table(result: PlanResult, width: int, color: bool) -> Iterator[str]:
     for node in result.nodes:
-        state = f"{_SYMBOLS[node.state]} {node.state.value}".ljust(_STATE_WIDTH + 1)
+        state = f"{SYMBOLS[node.state.value]} {node.state.value}".ljust(_STATE_WIDTH + 1)
         tail = _tail(node)
         name = f"{node.name}  {tail}" if tail else node.name
-        yield f"{_painted(state, node.state, color)} {name}"
-        for text in _details(node):
+        shown = painted(state, COLOURS[node.state.value]) if color else state
+        yield f"{shown} {name}"
+        for text in details(node):
             yield from textwrap.wrap(
                 text,
                 width,
@@ -120,15 +114,7 @@ def _table(result: PlanResult, width: int, color: bool) -> Iterator[str]:
     if result.nodes:
         yield ""
     yield from textwrap.wrap(_summary(result), width, break_on_hyphens=False)
-
-
-def _details(node: PlannedNode) -> Iterator[str]:
-    if node.holder is not None:
-        yield f"held by {_holder(node)}"
-    if node.why:
-        yield node.why
-    if node.unchecked:
-        yield f"not looked at: {', '.join(node.unchecked)}"
+    yield from _bill(bill_of(result), width)
 
 
 def _tail(node: PlannedNode) -> str:
@@ -136,35 +122,10 @@ def _tail(node: PlannedNode) -> str:
     parts = [node.version or ""]
     if node.elements is not None:
         parts.append(f"{node.elements.total} elements")
-    if node.cost is not None:
-        parts.append(_cost_text(node.cost))
+    cost = cost_text(node.cost) if node.cost is not None else ""
+    if cost:
+        parts.append(f"{cost} last time")
     return ", ".join(part for part in parts if part)
-
-
-def _cost_text(cost: Cost) -> str:
-    if cost.gpu_hours:
-        return f"{_figure(cost.gpu_hours)} GPU-hours last time"
-    if cost.seconds is None:
-        return ""
-    seconds = cost.seconds
-    if seconds < 100:
-        return f"{_figure(seconds)} s last time"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60}:{minutes % 60:02} h last time"
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def _holder(node: PlannedNode) -> str:
-    held = node.holder or {}
-    if "job" in held:
-        return f"job {held['job']} of {held['executor']}"
-    user, host = held.get("user"), held.get("host")
-    who = "@".join(str(each) for each in (user, host) if each) or "somebody"
-    since = held.get("since")
-    return f"{who} since {since}" if since else who
 
 
 def _summary(result: PlanResult) -> str:
@@ -174,35 +135,33 @@ def _summary(result: PlanResult) -> str:
     if set(counts) == {State.FRESH}:
         return f"All {len(result.nodes):,} are fresh: nothing to do."
     parts = [f"{count:,} {state.value}" for state, count in counts.items()]
-    told = [f"{_SYMBOLS[s]} {s.value}: {_LEGEND[s]}" for s in counts if s in _LEGEND]
-    hours = _gpu_hours(result)
-    cost = f" About {_figure(hours)} GPU-hours, as the last time." if hours else ""
-    return f"{', '.join(parts)}.{cost} ({'; '.join(told)})" if told else f"{', '.join(parts)}."
+    told = [f"{SYMBOLS[s.value]} {s.value}: {_LEGEND[s]}" for s in counts if s in _LEGEND]
+    return f"{', '.join(parts)}. ({'; '.join(told)})" if told else f"{', '.join(parts)}."
 
 
-def _markdown(result: PlanResult) -> Iterator[str]:
-    fresh = [node for node in result.nodes if node.state is State.FRESH]
-    others = [node for node in result.nodes if node.state is not State.FRESH]
-    yield f"**{_summary(result)}**"
-    if others:
-        yield ""
-        yield "| | artifact | why | last time |"
-        yield "|---|---|---|---|"
-    for node in others:
-        why = "; ".join(_details(node))
-        cost = "" if node.cost is None else _cost_text(node.cost).removesuffix(" last time")
-        state = f"{_SYMBOLS[node.state]} {node.state.value}"
-        yield f"| {_cell(state)} | `{node.name}` | {_cell(why)} | {cost} |"
-    if fresh and others:
-        yield ""
-        names = ", ".join(f"`{node.name}` {node.version or ''}".strip() for node in fresh)
-        yield f"<details><summary>{len(fresh):,} fresh</summary>\n\n{names}\n\n</details>"
-
-
-def _cell(text: str) -> str:
-    for char in "\\|*<>`":
-        text = text.replace(char, f"\\{char}")
-    return text
+def _bill(bill: Bill, width: int) -> Iterator[str]:
+    """The total, and the dearest of what causes it."""
+    if not bill.items:
+        return
+    yield ""
+    yield from textwrap.wrap(bill.text(), width, break_on_hyphens=False)
+    shown = bill.charges[:_MOST_CAUSES]
+    amounts = [charge.at_most.text() for charge in shown]
+    column = max(map(len, amounts))
+    for amount, charge in zip(amounts, shown, strict=True):
+        number = len(charge.artifacts)
+        text = f"{charge.cause.text} ({number:,} artifact{'' if number == 1 else 's'})"
+        yield from textwrap.wrap(
+            text,
+            width,
+            initial_indent=f"  {amount.rjust(column)}  ",
+            subsequent_indent=" " * (column + 4),
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    left = len(bill.charges) - len(shown)
+    if left:
+        yield f"  and {left:,} more causes, which --format=json lists"
 
 
 def _counts(result: PlanResult) -> dict[State, int]:
@@ -217,7 +176,3 @@ def _gpu_hours(result: PlanResult) -> float | None:
         if node.state is State.STALE and node.cost is not None and node.cost.gpu_hours is not None
     ]
     return round(sum(known), 6) if known else None
-
-
-def _painted(text: str, state: State, color: bool) -> str:
-    return f"\033[{_COLOURS[state]}m{text}\033[0m" if color else text

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from nemo_runspec.cli import main
+from nemo_runspec.costs.past import Cost
 from nemo_runspec.pipeline.decide import State
-from nemo_runspec.pipeline.plan import Cost, Elements, PlannedNode, PlanResult
+from nemo_runspec.pipeline.markdown import MARKER
+from nemo_runspec.pipeline.plan import Elements, PlannedNode, PlanResult
 from nemo_runspec.pipeline.reason import Category, Reason
 from nemo_runspec.pipeline.render import render, to_document
 from runspec.plan import PlanArtifact
@@ -56,7 +58,11 @@ def test_the_table_fits_in_80_columns() -> None:
     assert "stats  9 elements, 75.0 s last time" in text
     assert "not looked at: unchecked:ftp://x" in text
     assert "2 fresh, 2 stale, 1 depends, 1 running, 1 blocked, 1 gone." in text
-    assert "About 12.3 GPU-hours" in text
+    assert "12.3 GPU-hours, as the last time; not in it: 2 artifacts of unknown cost." in text
+    assert (
+        "  12.3 GPU-hours  train.optimizer.learning_rate_0: 0.0001 -> 0.0003 (1 artifact)" in text
+    )
+    assert "and 2 more causes" in text
 
 
 def test_colour_is_only_there_when_asked_for() -> None:
@@ -68,18 +74,24 @@ def test_colour_is_only_there_when_asked_for() -> None:
 def test_nothing_to_do_says_so() -> None:
     fresh = replace(_RESULT, nodes=_RESULT.nodes[:1])
     assert render(fresh, "table").endswith("All 1 are fresh: nothing to do.\n")
-    assert render(fresh, "markdown") == "**All 1 are fresh: nothing to do.**\n"
+    assert render(fresh, "markdown") == f"{MARKER}\n### Nothing runs: 1 artifact up to date\n"
     assert render(replace(_RESULT, nodes=()), "table") == "Nothing to plan.\n"
 
 
 def test_markdown_is_a_table_for_a_comment() -> None:
     text = render(_RESULT, "markdown")
-    assert "| \\* stale | `pretrain-model` | train.optimizer" in text
+    # Whoever posts it finds the one of the last time by its first line.
+    assert text.splitlines()[0] == MARKER
+    assert "### 2 artifacts run, 1 more may: at most 12.3 GPU-hours + 2 unknown; 1 artifact" in text
+    assert "| stale | `pretrain-model` | train.optimizer" in text
     assert "input x \\| y may change" in text
     assert "<details><summary>2 fresh</summary>" in text
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + 6
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+    causes, artifacts = (
+        [line for line in part.splitlines() if line.startswith("|")]
+        for part in text.split("<details>")[:2]
+    )
+    assert len(causes) == 2 + 5 + 2 and len(artifacts) == 2 + 6
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in (*causes, *artifacts)} == {5}
 
 
 def test_json_has_the_documented_keys() -> None:
@@ -103,18 +115,11 @@ def test_json_has_the_documented_keys() -> None:
 
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Example:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     example = Example(tmp_path)
     example.environ = {}
     example.add("data", config="count: 3\n")
     example.add("model", inputs=["data"])
-    root = tmp_path / "repo"
-    root.mkdir()
-    (root / "BUILDROOT").touch()
-    (root / "env.toml").write_text(
-        f'[artifacts.manifest]\nroot = "{tmp_path / "store"}"\n[laptop]\nexecutor = "local"\n'
-    )
-    monkeypatch.chdir(root)
+    example.enter(monkeypatch, '[laptop]\nexecutor = "local"\n')
     return example
 
 

@@ -1,0 +1,1 @@
+"""What builds took, and what an edit makes run again."""

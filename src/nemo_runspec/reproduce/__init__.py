@@ -1,0 +1,1 @@
+"""Whether a version can be made again, and making it again."""
