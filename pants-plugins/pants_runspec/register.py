@@ -22,7 +22,7 @@ from pants_runspec.artifact import (
 )
 from pants_runspec.artifact import lint as artifact_lint
 from pants_runspec.engine import BY_NAME
-from pants_runspec.goals import command_line, materialize, plan, selection
+from pants_runspec.goals import command_line, lineage, materialize, plan, selection
 from pants_runspec.recipe import (
     bundle,
     dependencies,
@@ -72,6 +72,7 @@ def artifact_rules() -> Iterable[Rule | UnionRule]:
         *graph.rules(),
         *artifact_lint.rules(),
         *inference.rules(),
+        *lineage.rules(),
         *materialize.rules(),
         *package.rules(),
         *plan.rules(),

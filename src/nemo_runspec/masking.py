@@ -8,6 +8,7 @@ is shown: it gives nothing away and is what one needs to see.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -132,6 +133,7 @@ _INSIDE = re.compile(
 _SHELL_REFERENCE = re.compile(r"""(["']?)\$(?:\w+|\{[\w.:]+\}|\([^)]*\))\1""")
 
 
+@functools.lru_cache(maxsize=8192)
 def is_secret_name(key: str) -> bool:
     """Whether the value under this key must not be shown.
 
@@ -223,6 +225,9 @@ def _mask_items(items: list[Any] | tuple[Any, ...]) -> list[Any]:
 
 
 def _mask_text(text: str) -> str:
+    # What names a secret has one of these; most texts have none.
+    if "=" not in text and ":" not in text and "--" not in text:
+        return text
     assignment = _ASSIGNMENT.fullmatch(text)
     if assignment and is_secret_name(assignment["key"]):
         word = re.match(_SHELL_WORD, assignment["value"])

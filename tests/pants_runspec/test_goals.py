@@ -1,5 +1,5 @@
-"""The goals of artifacts, `plan`, `materialize`, `package` and `run`: what the launcher is asked to
-do, and what becomes of its answers.
+"""The goals of artifacts, `plan`, `materialize`, `lineage`, `package` and `run`: what the launcher
+is asked to do, and what becomes of its answers.
 
 The launcher is a stand-in: a script that tells what it was started with and answers as a test wants
 it to. The real one is tested with the whole program.
@@ -28,6 +28,7 @@ from pants.testutil.rule_runner import (
 )
 
 from pants_runspec.goals.command_line import NemoRunspecGoal
+from pants_runspec.goals.lineage import LineageGoal
 from pants_runspec.goals.materialize import MaterializeGoal
 from pants_runspec.goals.plan import PlanGoal
 from pants_runspec.goals.selection import Selection, SelectionRequest
@@ -61,7 +62,8 @@ from pathlib import Path
 
 
 def files(arguments):
-    named = [each for each in arguments if not each.startswith("--") or "--bundles=" in each]
+    kinds = ("--bundles=", "--plan=")
+    named = [each for each in arguments if not each.startswith("--") or each.startswith(kinds)]
     folders = [each.rpartition("=")[2] for each in named if "/" in each]
     return {
         str(path.relative_to(folder)): path.read_text(errors="replace")
@@ -215,6 +217,26 @@ def test_the_exit_code_of_a_plan_is_the_launchers(runner: RuleRunner) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", "error: no store\n")
 
 
+def test_a_plan_has_a_limit(runner: RuleRunner) -> None:
+    costly = "error: more than --max-gpu-hours 2.5\n"
+    answers(runner, plan={"stdout": "the plan\n", "stderr": costly, "exit": 1})
+    result = run_goal(runner, PlanGoal, "--max-gpu-hours=2.5", "p:model")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "the plan\n", costly)
+    (call,) = said(runner)
+    assert "--max-gpu-hours=2.5" in call["arguments"]
+    assert call["command"].endswith(" plan --max-gpu-hours=2.5 p:model")
+
+
+def test_the_costs_of_files_are_the_launchers(runner: RuleRunner) -> None:
+    answers(runner, costs={"stdout": "the files\n"})
+    result = run_goal(runner, PlanGoal, "--costs", "--format=json", "p:model")
+    assert (result.exit_code, result.stdout) == (0, "the files\n")
+    (call,) = said(runner)
+    command, folder, *options = call["arguments"]
+    assert (command, options) == ("costs", ["--format=json"]) and folder.endswith("/plan")
+    assert addresses(call) == (["p:model"], ["p:data", "p:model"])
+
+
 ALL = ["p:data", "p:model", "p:sweep#size-1", "p:sweep#size-2"]
 
 
@@ -302,6 +324,9 @@ def test_nothing_to_do(runner: RuleRunner) -> None:
     (call,) = said(runner)
     assert call["arguments"][0] == "materialize"
     assert call["arguments"][2:] == ["--dry-run"]
+    result = run_goal(runner, MaterializeGoal, "--json", "p:model")
+    told = {"exit_code": 0, "built": 0, "fresh": 2, "artifacts": []}
+    assert (result.exit_code, json.loads(result.stdout)) == (0, told)
 
 
 def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
@@ -317,6 +342,7 @@ def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
         "--force",
         "--keep-going",
         "--detach",
+        "--json",
         "--max-gpu-hours=2.5",
         "p:model",
     )
@@ -330,13 +356,15 @@ def test_what_is_stale_is_packaged_and_handed_over(runner: RuleRunner) -> None:
         "--force",
         "--keep-going",
         "--detach",
+        "--json",
         "--max-gpu-hours=2.5",
     ]
     assert plan["arguments"][0] == "materialize"
     assert plan["arguments"][2:] == ["--dry-run", *options]
     assert call["cwd"] == runner.build_root
     assert call["command"].endswith(
-        " materialize --profile=prod --force --keep-going --detach --max-gpu-hours=2.5 p:model"
+        " materialize --profile=prod --force --keep-going --detach --json --max-gpu-hours=2.5 "
+        "p:model"
     )
     assert call["variable"] == "é"
     index = json.loads(call["files"]["index.json"])
@@ -520,3 +548,85 @@ def test_the_command_line_takes_no_targets(runner: RuleRunner) -> None:
         "nemo-runspec -- store ls\n"
     )
     assert said(runner) == []
+
+
+def test_lineage_is_the_launchers(runner: RuleRunner) -> None:
+    answers(runner, lineage={"stdout": "the tree\n", "stderr": "a note\n"})
+    result = run_goal(
+        runner, LineageGoal, "--profile=prod", "--type=ModelArtifact", "--keys", "p:model"
+    )
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "the tree\n", "a note\n")
+    (call,) = said(runner)
+    command, folder, root, *options = call["arguments"]
+    assert (command, root) == ("lineage", "p:model")
+    assert folder.startswith("--plan=/") and folder.endswith("/plan")
+    assert options == [
+        "--direction=upstream",
+        "--format=tree",
+        "--type=ModelArtifact",
+        "--keys",
+        "--profile=prod",
+    ]
+    assert call["cwd"] == runner.build_root
+    assert call["command"].endswith(" lineage --profile=prod p:model")
+    assert addresses(call) == (["p:model"], ["p:data", "p:model"])
+
+
+def test_lineage_downstream_knows_every_artifact(runner: RuleRunner) -> None:
+    answers(runner, lineage={"stdout": "flowchart LR\n"})
+    result = run_goal(runner, LineageGoal, "--direction=both", "--format=mermaid", "p:data")
+    assert (result.exit_code, result.stdout) == (0, "flowchart LR\n")
+    (call,) = said(runner)
+    assert call["arguments"][2:] == ["p:data", "--direction=both", "--format=mermaid"]
+    assert addresses(call)[1] == ALL
+
+
+def test_a_recorded_version_needs_no_plan(runner: RuleRunner) -> None:
+    answers(runner, lineage={"stdout": "the tree\n"})
+    run_goal(runner, LineageGoal, "--at=v3", "p:model", "p:sweep#size-1")
+    (call,) = said(runner)
+    assert call["arguments"] == [
+        *("lineage", "p-model", "p-sweep/size-1"),
+        *("--direction=upstream", "--format=tree", "--at=v3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (["--format=html", "p:model"], "dist/lineage/p-model.html"),
+        (["--format=html", "--at=v3", "p:sweep#size-1"], "dist/lineage/p-sweep-size-1-v3.html"),
+        (["--format=html", "p::"], "dist/lineage/lineage.html"),
+        (["--format=json", "--output=a/./b c.json", "p:model"], "a/b c.json"),
+    ],
+)
+def test_a_page_is_written_and_its_path_is_said(
+    runner: RuleRunner, arguments: list[str], path: str
+) -> None:
+    page = "<p>é</p>\n"
+    answers(runner, lineage={"stdout": page, "stderr": "a note\n"})
+    result = run_goal(runner, LineageGoal, *arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{path}\n", "a note\n")
+    assert Path(runner.build_root, path).read_text(encoding="utf-8") == page
+    assert not any(each.startswith("--output") for each in said(runner)[0]["arguments"])
+
+
+def test_a_page_that_cannot_be_made_is_not_written(runner: RuleRunner) -> None:
+    answers(runner, lineage={"stderr": "error: no store\n", "exit": 2})
+    result = run_goal(runner, LineageGoal, "--format=html", "--output=never.html", "p:model")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "error: no store\n")
+    assert not Path(runner.build_root, "never.html").exists()
+
+
+@pytest.mark.parametrize("path", ["/tmp/page.html", "../page.html", "a/../../b", "."])
+def test_a_page_stays_in_the_repository(runner: RuleRunner, path: str) -> None:
+    with pytest.raises(ExecutionError) as caught:
+        run_goal(runner, LineageGoal, f"--output={path}", "p:model")
+    assert str(only_error(caught.value)).startswith(f"--lineage-output={path} is not in this repo")
+    assert said(runner) == []
+
+
+def test_lineage_of_nothing(runner: RuleRunner) -> None:
+    result = run_goal(runner, LineageGoal, "src::")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "no artifact targets in src::; there are some in p::\n"

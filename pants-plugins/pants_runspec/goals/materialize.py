@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from pants.base.specs import Specs
@@ -72,6 +73,11 @@ class MaterializeSubsystem(GoalSubsystem):
         help="Try first, on one node, whether the jobs of each recipe can run there: image, "
         "Python, imports, store, GPUs.",
     )
+    json = BoolOption(
+        default=False,
+        help="Tell the end as one JSON document on standard output; the progress goes to "
+        "standard error.",
+    )
     max_gpu_hours = FloatOption(
         default=None,
         help="Refuse to start what took more the last time, and start nothing more once so many "
@@ -93,8 +99,19 @@ def options_of(materialize: MaterializeSubsystem) -> tuple[str, ...]:
         *(("--keep-going",) if materialize.keep_going else ()),
         *(("--detach",) if materialize.detach else ()),
         *(("--preflight",) if materialize.preflight else ()),
-        *((f"--max-gpu-hours={hours:g}",) if hours is not None else ()),
+        *(("--json",) if materialize.json else ()),
+        *((f"--max-gpu-hours={hours:.15g}",) if hours is not None else ()),
     )
+
+
+def nothing_done(fresh: int) -> str:
+    """Return what `--json` tells where nothing was to be done, as the launcher would.
+
+    Args:
+        fresh: how many artifacts are fresh.
+    """
+    document = {"exit_code": 0, "built": 0, "fresh": fresh, "artifacts": []}
+    return json.dumps(document, indent=2)
 
 
 @goal_rule
@@ -108,6 +125,8 @@ async def materialize_goal(
     selection = await select_artifacts(SelectionRequest(specs), **implicitly())
     if not selection.roots:
         console.print_stderr(selection.nothing)
+        if materialize.json:
+            console.print_stdout(nothing_done(0))
         return MaterializeGoal(exit_code=0)
     options = options_of(materialize)
     command = " ".join((materialize.name, *options, selection.written))
@@ -135,7 +154,9 @@ async def materialize_goal(
     if answer.is_done:
         count = len(answer.states)
         all_of_them = f"all {count} artifacts are" if count > 1 else "the artifact is"
-        console.print_stdout(f"nothing to do: {all_of_them} fresh")
+        console.print_stdout(
+            nothing_done(count) if materialize.json else f"nothing to do: {all_of_them} fresh"
+        )
         return MaterializeGoal(exit_code=0)
     bundles = await assemble_bundles(BundlesRequest(answer.needs_bundles), **implicitly())
     bundles_folder = await add_prefix(AddPrefix(bundles.digest, BUNDLES_FOLDER))

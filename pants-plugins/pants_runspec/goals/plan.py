@@ -15,7 +15,7 @@ from pants.engine.goal import Goal, GoalSubsystem
 from pants.engine.rules import Rule, collect_rules, goal_rule
 from pants.engine.unions import UnionRule
 from pants.option.global_options import GlobalOptions
-from pants.option.option_types import EnumOption, StrOption
+from pants.option.option_types import BoolOption, EnumOption, FloatOption, StrOption
 from pants.util.strutil import help_text
 
 from pants_runspec.artifact.graph import PlanRequest, make_plan_folder
@@ -43,7 +43,8 @@ class PlanSubsystem(GoalSubsystem):
 
         It lists the named artifacts and all they are made from, in the order in which
         `pants materialize` would run them, each with its state, the reason in a sentence, and the
-        GPU-hours that it took last time:
+        GPU-hours that it took last time; below stands the bill: what all of it costs, and which
+        edited file, config key or requirement causes how much of that:
 
         - fresh: the store has what today's code, config and inputs make;
 
@@ -57,6 +58,10 @@ class PlanSubsystem(GoalSubsystem):
 
         - blocked: it cannot run, and the reason says why.
 
+        In CI, `pants plan --format=markdown --max-gpu-hours=64 ::` makes the comment of a pull
+        request and fails where the change costs more. `pants plan --costs ::` ranks the files of
+        the repository by what editing them would make run again.
+
         Nothing is run, written or built for this: no wheels are needed.
         """
     )
@@ -68,6 +73,16 @@ class PlanSubsystem(GoalSubsystem):
     profile = StrOption(
         default=None,
         help="The profile of env.toml that the plan is for: `--profile=prod`.",
+    )
+    max_gpu_hours = FloatOption(
+        default=None,
+        help="Fail, after the plan is shown, where it would take more, by what it took the last "
+        "time: `--max-gpu-hours=64`.",
+    )
+    costs = BoolOption(
+        default=False,
+        help="Instead of the plan, rank the files that the named artifacts depend on by what "
+        "editing them makes run again; as a table or as JSON.",
     )
 
 
@@ -89,9 +104,9 @@ def terminal_width(console: Console) -> int | None:
         return None
 
 
-def shown(plan: PlanSubsystem, written: str, options: Iterable[str] = ()) -> str:
+def shown(goal: GoalSubsystem, written: str, options: Iterable[str] = ()) -> str:
     """Return the command that a person typed."""
-    return " ".join((plan.name, *map(shlex.quote, options), written)).rstrip()
+    return " ".join((goal.name, *map(shlex.quote, options), written)).rstrip()
 
 
 @goal_rule
@@ -108,19 +123,25 @@ async def plan_goal(
     folder = await make_plan_folder(PlanRequest(selection.roots), **implicitly())
     files = await add_prefix(AddPrefix(folder.digest, PLAN_FOLDER))
     profile = profile_argument(plan.profile)
+    hours = plan.max_gpu_hours
+    limit = (f"--max-gpu-hours={hours:.15g}",) if hours is not None else ()
     width = terminal_width(console) if plan.format == PlanFormat.table else None
+    look = (
+        *profile,
+        *limit,
+        *(("--color",) if global_options.colors else ()),
+        *((f"--width={width}",) if width else ()),
+    )
     answer = await call_launcher(
         LauncherCall(
             arguments=(
-                "plan",
+                "costs" if plan.costs else plan.name,
                 f"{{chroot}}/{PLAN_FOLDER}",
                 f"--format={plan.format.value}",
-                *profile,
-                *(("--color",) if global_options.colors else ()),
-                *((f"--width={width}",) if width else ()),
+                *(() if plan.costs else look),
             ),
             files=files,
-            command=shown(plan, selection.written, profile),
+            command=shown(plan, selection.written, (*profile, *limit)),
             description="Comparing artifacts with the store",
         ),
         **implicitly(),

@@ -1,0 +1,1 @@
+"""Where a version came from, and what came from it."""
