@@ -17,6 +17,7 @@ from pants.version import PANTS_SEMVER
 BY_NAME = (PANTS_SEMVER.major, PANTS_SEMVER.minor) >= (2, 30)
 
 if TYPE_CHECKING or BY_NAME:
+    from pants.backend.python.dependency_inference.module_mapper import map_module_to_address
     from pants.backend.python.util_rules.pex import (
         create_pex,
         digest_complete_platforms,
@@ -63,6 +64,7 @@ else:
         get_digest_contents,
         get_digest_entries,
         implicitly,
+        map_module_to_address,
         merge_digests,
         path_globs_to_digest,
         path_globs_to_paths,
@@ -92,6 +94,7 @@ __all__ = [
     "get_digest_contents",
     "get_digest_entries",
     "implicitly",
+    "map_module_to_address",
     "merge_digests",
     "path_globs_to_digest",
     "path_globs_to_paths",

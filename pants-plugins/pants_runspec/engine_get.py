@@ -11,6 +11,10 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, cast, get_type_hints
 
+from pants.backend.python.dependency_inference.module_mapper import (
+    PythonModuleOwners,
+    PythonModuleOwnersRequest,
+)
 from pants.backend.python.target_types import PexCompletePlatformsField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import CompletePlatforms, Pex, PexRequest
@@ -128,6 +132,7 @@ find_interpreter = _by_name(PythonExecutable, InterpreterConstraints)
 find_owners = _by_name(Owners, OwnersRequest)
 get_digest_contents = _by_name(DigestContents, Digest)
 get_digest_entries = _by_name(DigestEntries, Digest)
+map_module_to_address = _by_name(PythonModuleOwners, PythonModuleOwnersRequest)
 merge_digests = _by_name(Digest, MergeDigests)
 path_globs_to_digest = _by_name(Digest, PathGlobs)
 path_globs_to_paths = _by_name(Paths, PathGlobs)

@@ -274,3 +274,34 @@ def test_a_config_that_is_not_utf_8() -> None:
         }
     )
     assert dependencies(runner, "r/a.yaml") == ["r/b.yaml"]
+
+
+def test_a_script_that_uses_torchx_needs_the_trackers_it_loads_by_name() -> None:
+    tracker = "src/nemo_runspec/torchx_tracker"
+    runner = make_runner(
+        {
+            f"{tracker}/in_job.py": "",
+            f"{tracker}/mlflow.py": "",
+            "src/nemo_runspec/BUILD": (
+                "python_sources(sources=['**/*.py'], resolve=parametrize('default', 'other'))"
+            ),
+            "r/uses.py": script(body="def run():\n    from torchx.tracker import AppRun\n"),
+            "r/also.py": script(body="import torchx.tracker\n"),
+            "r/not.py": script(body="import torchxyz\n# import torchx\nx = 'from torchx'\n"),
+            "r/broken.py": "# /// script\n# [tool.runspec\n# ///\nimport torchx\n",
+            "r/BUILD": """\
+python_sources(resolve=parametrize("default", "other"))
+runspec_recipe(name="uses", script="uses.py")
+runspec_recipe(name="also", script="also.py", resolve="other")
+runspec_recipe(name="not", script="not.py")
+runspec_recipe(name="broken", script="broken.py")
+""",
+        }
+    )
+    for name, resolve in (("uses", "default"), ("also", "other"), ("broken", "default")):
+        assert dependencies(runner, f"r:{name}") == [
+            f"r/{name}.py@resolve={resolve}",
+            f"{tracker}/in_job.py:../nemo_runspec@resolve={resolve}",
+            f"{tracker}/mlflow.py:../nemo_runspec@resolve={resolve}",
+        ]
+    assert dependencies(runner, "r:not") == ["r/not.py@resolve=default"]

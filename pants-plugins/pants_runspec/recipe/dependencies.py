@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import glob
 import os.path
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pants.backend.python.dependency_inference.module_mapper import PythonModuleOwnersRequest
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PythonResolveField, PythonSourceField
 from pants.engine.addresses import Addresses
@@ -24,9 +26,11 @@ from pants.util.logging import LogLevel
 
 from pants_runspec.config.check import defaults_of
 from pants_runspec.engine import (
+    concurrently,
     find_owners,
     get_digest_contents,
     implicitly,
+    map_module_to_address,
     path_globs_to_digest,
     path_globs_to_paths,
     resolve_targets,
@@ -46,6 +50,11 @@ from pants_runspec.target_types import (
     RunspecConfigSourceField,
 )
 
+# What a job that uses TorchX loads by name, so that no import shows it: the store's tracker
+# (nemo_runspec.torchx_names), and the other one that a profile may name.
+_TRACKERS = ("nemo_runspec.torchx_tracker.in_job", "nemo_runspec.torchx_tracker.mlflow")
+_USES_TORCHX = re.compile(rb"^[ \t]*(?:import|from)[ \t]+torchx\b", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class ScriptOwnersRequest:
@@ -57,6 +66,21 @@ class ScriptOwnersRequest:
 
 @dataclass(frozen=True)
 class ScriptOwners:
+    addresses: Addresses
+
+
+@dataclass(frozen=True)
+class TrackersRequest:
+    """A request for the targets that a script, which is in one resolve, needs for TorchX."""
+
+    script: str
+    resolve: str
+
+
+@dataclass(frozen=True)
+class Trackers:
+    """Empty for a script that does not import TorchX, or where nobody owns the trackers."""
+
     addresses: Addresses
 
 
@@ -99,6 +123,20 @@ async def find_script_owners(
     )
 
 
+@rule(desc="Find the trackers that a recipe loads by name", level=LogLevel.DEBUG)
+async def find_trackers(request: TrackersRequest) -> Trackers:
+    contents = await get_digest_contents(
+        await path_globs_to_digest(PathGlobs([glob.escape(request.script)]))
+    )
+    if not any(_USES_TORCHX.search(file.content) for file in contents):
+        return Trackers(Addresses())
+    owners = await concurrently(
+        map_module_to_address(PythonModuleOwnersRequest(module, request.resolve), **implicitly())
+        for module in _TRACKERS
+    )
+    return Trackers(Addresses(address for each in owners for address in each.unambiguous))
+
+
 @rule(desc="Find the owners of config files", level=LogLevel.DEBUG)
 async def find_config_owners(request: ConfigOwnersRequest) -> ConfigOwners:
     paths = await path_globs_to_paths(PathGlobs(request.globs))
@@ -122,16 +160,16 @@ async def infer_recipe_dependencies(
 ) -> InferredDependencies:
     field_set = request.field_set
     script = script_path(field_set)
+    resolve = field_set.resolve.normalized_value(python_setup)
     parsed = await parse_script(ScriptRequest(script))
-    owners = await find_script_owners(
-        ScriptOwnersRequest(script, field_set.resolve.normalized_value(python_setup)),
-        **implicitly(),
-    )
+    owners = await find_script_owners(ScriptOwnersRequest(script, resolve), **implicitly())
+    trackers = await find_trackers(TrackersRequest(script, resolve))
+    code = [*owners.addresses, *trackers.addresses]
     if parsed.spec is None:
-        return InferredDependencies(owners.addresses)
+        return InferredDependencies(code)
     folder = config_dir(script, overridden(parsed.spec, field_set))
     configs = await find_config_owners(ConfigOwnersRequest(config_globs(folder)))
-    return InferredDependencies([*owners.addresses, *configs.addresses])
+    return InferredDependencies([*code, *configs.addresses])
 
 
 @dataclass(frozen=True)
