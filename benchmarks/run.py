@@ -54,6 +54,14 @@ def submit_rate(rounds: int) -> list[Figure]:
     return [Figure.from_dict(figure) for figure in document]
 
 
+def command_line_rate(rounds: int) -> list[Figure]:
+    """Return the figures of command_line_rate.py: it needs NeMo-Run."""
+    paths = os.pathsep.join([str(REPOSITORY / name) for name in ("src", "benchmarks", "")])
+    argv = [slurm_python(), str(Path(__file__).with_name("command_line_rate.py")), str(rounds)]
+    document = json.loads(run(argv, REPOSITORY, environment(PYTHONPATH=paths)).output)
+    return [Figure.from_dict(figure) for figure in document]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description="Print every figure beside its peer.")
@@ -98,6 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         submit = submit_rate(options.rounds) if options.submit else []
         if submit:
             print(table("submitting", submit), end="\n\n", flush=True)
+            commands = command_line_rate(options.rounds)
+            print(table("the command line", commands), end="\n\n", flush=True)
+            submit += commands
         cold, steps = cold_figures() if options.cold else ([], ())
         if cold:
             print(table("cold start", cold), end="\n\n")

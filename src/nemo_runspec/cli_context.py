@@ -28,6 +28,7 @@ class GlobalContext:
         build_inputs: bring what the config names up to date first, on a cluster too
             (``--build-inputs``).
         preflight: try on one node first whether the job can run (``--preflight``).
+        json: tell the end as one JSON document on standard output (``--json``).
         dotlist: ``key=value`` overrides, in order.
         passthrough: what the script gets as its own arguments, in order.
     """
@@ -40,6 +41,7 @@ class GlobalContext:
     force_squash: bool = False
     build_inputs: bool = False
     preflight: bool = False
+    json: bool = False
     dotlist: list[str] = field(default_factory=list)
     passthrough: list[str] = field(default_factory=list)
 
@@ -55,6 +57,7 @@ class GlobalContext:
             force_squash=arguments.force_squash,
             build_inputs=arguments.build_inputs,
             preflight=arguments.preflight,
+            json=arguments.json,
             dotlist=list(arguments.dotlist),
             passthrough=list(arguments.passthrough),
         )
@@ -116,6 +119,7 @@ def _as_options(ctx: GlobalContext) -> list[str]:
         "--force-squash": ctx.force_squash,
         "--build-inputs": ctx.build_inputs,
         "--preflight": ctx.preflight,
+        "--json": ctx.json,
     }
     return [
         *(f"{name}={value}" for name, value in values.items() if value),

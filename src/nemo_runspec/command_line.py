@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shlex
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from nemo_runspec._names import hint, nearest
@@ -30,6 +33,28 @@ def typed(*arguments: str) -> str:
     program = [first] if first == _PROGRAM else [first, _PROGRAM, "--"]
     profile = os.environ.get(RELAY_PROFILE_VARIABLE)
     return shlex.join([*program, *arguments, *(["--profile", profile] if profile else [])])
+
+
+def labelled(label: str, text: str, column: int) -> str:
+    """A line of a help page, folded for a terminal of 80 columns.
+
+    Args:
+        label: what it is about, such as an option.
+        text: what is said of it.
+        column: where the text begins; below a label that leaves no room.
+    """
+    head, indent = f"  {label}", " " * column
+    folded = textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    if len(head) + 2 > column:
+        return f"{head}\n{folded}"
+    return head.ljust(column) + folded[column:]
 
 
 @dataclass(frozen=True)
@@ -185,6 +210,38 @@ def run_parsed(command: Command, run: Callable[[Given], int], argv: Sequence[str
     return run(given)
 
 
+class _Asked(Exception):
+    """A command's line was about to be taken apart, and only the command was wanted."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(command.name)
+        self.command = command
+
+
+_is_asking: ContextVar[bool] = ContextVar("_is_asking", default=False)
+
+
+def command_of(run: Callable[[Sequence[str]], int], argv: Sequence[str] = ()) -> Command | None:
+    """The command that a function takes a line apart for, without running it.
+
+    Args:
+        run: the function; nothing is done before it calls :func:`parse`.
+        argv: what selects the command: the second word of a group.
+
+    Returns:
+        The command; None where the function asks for none.
+    """
+    token = _is_asking.set(True)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            run([*argv, HELP.names[0]])
+    except _Asked as asked:
+        return asked.command
+    finally:
+        _is_asking.reset(token)
+    return None
+
+
 def parse(command: Command, argv: Sequence[str]) -> Given:
     """Take apart the command line of a command.
 
@@ -195,6 +252,8 @@ def parse(command: Command, argv: Sequence[str]) -> Given:
         UsageError: an unknown option, a value that is missing, unwanted or none of the choices,
             too many or too few arguments.
     """
+    if _is_asking.get():
+        raise _Asked(command)
     by_name = {name: flag for flag in command.all_flags for name in flag.names}
     arguments: list[str] = []
     values: dict[str, list[str]] = {}
@@ -262,16 +321,4 @@ def _wrapped(text: str) -> str:
 
 def _option_line(flag: Flag) -> str:
     names = ", ".join(sorted(flag.names, key=len))
-    head = f"  {f'{names} {flag.value}' if flag.value else names}"
-    indent = " " * _OPTION_COLUMN
-    text = textwrap.fill(
-        flag.help,
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-    if len(head) + 2 > _OPTION_COLUMN:
-        return f"{head}\n{text}"
-    return head.ljust(_OPTION_COLUMN) + text[_OPTION_COLUMN:]
+    return labelled(f"{names} {flag.value}" if flag.value else names, flag.help, _OPTION_COLUMN)

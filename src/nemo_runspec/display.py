@@ -21,12 +21,17 @@ from nemo_runspec.utils import (
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
+    from rich.panel import Panel
 
 __all__ = [
+    "completion_lines",
+    "completion_panel",
+    "console",
     "display_job_completion",
     "display_job_config",
     "display_job_submission",
     "is_secret_name",
+    "is_terminal",
 ]
 
 DEFAULT_THEME = "monokai"
@@ -57,7 +62,7 @@ def display_job_config(job_config: DictConfig, *, for_remote: bool = False) -> N
         for title, section in (("run", run), ("config", config))
         if section
     ]
-    if not _is_terminal():
+    if not is_terminal():
         for title, text in sections:
             print(f"# {title}\n{text}\n")
         return
@@ -65,11 +70,11 @@ def display_job_config(job_config: DictConfig, *, for_remote: bool = False) -> N
     from rich.panel import Panel
     from rich.syntax import Syntax
 
-    console = _console()
+    screen = console()
     theme = _theme()
     for title, text in sections:
         code = Syntax(text, "yaml", theme=theme, word_wrap=True, background_color="default")
-        console.print(Panel(code, title=title, border_style="green", expand=False))
+        screen.print(Panel(code, title=title, border_style="green", expand=False))
 
 
 def display_job_submission(
@@ -113,19 +118,27 @@ def display_job_completion(name: str, details: Mapping[str, object]) -> None:
         details: by label, what to tell: ``{"Output": path, "Manifest": …, "W&B": url}``; in
             order, values of None are left out.
     """
-    title = f"Step Complete ({name})"
-    rows = [(label, str(value)) for label, value in details.items() if value is not None]
-    width = max((len(label) for label, _ in rows), default=0) + 1
-    lines = [f"{label + ':':<{width}} {value}" for label, value in rows]
-    if not _is_terminal():
-        print("\n".join([title, *(f"  {line}" for line in lines)]))
+    if is_terminal():
+        console().print(completion_panel(name, details))
         return
+    title = f"Step Complete ({name})"
+    print("\n".join([title, *(f"  {line}" for line in completion_lines(details))]))
 
+
+def completion_panel(name: str, details: Mapping[str, object]) -> Panel:
+    """The panel of :func:`display_job_completion`, for a Rich console."""
     from rich.panel import Panel
     from rich.text import Text
 
-    body = Text("\n".join(lines), overflow="fold")
-    _console().print(Panel(body, title=Text(title), border_style="green", expand=False))
+    body = Text("\n".join(completion_lines(details)), overflow="fold")
+    return Panel(body, title=Text(f"Step Complete ({name})"), border_style="green", expand=False)
+
+
+def completion_lines(details: Mapping[str, object]) -> list[str]:
+    """What it says, a line for each label."""
+    rows = [(label, str(value)) for label, value in details.items() if value is not None]
+    width = max((len(label) for label, _ in rows), default=0) + 1
+    return [f"{label + ':':<{width}} {value}" for label, value in rows]
 
 
 def _artifact_stores(artifacts: DictConfig | Mapping[str, Any]) -> list[str]:
@@ -137,7 +150,7 @@ def _artifact_stores(artifacts: DictConfig | Mapping[str, Any]) -> list[str]:
 
 
 def _print_tree(title: str, branches: Sequence[tuple[str, list[str]]]) -> None:
-    if _is_terminal():
+    if is_terminal():
         from rich.text import Text
         from rich.tree import Tree
 
@@ -146,7 +159,7 @@ def _print_tree(title: str, branches: Sequence[tuple[str, list[str]]]) -> None:
             branch = tree.add(Text(heading, style="cyan", overflow="fold"))
             for leaf in leaves:
                 branch.add(Text(leaf, overflow="fold"))
-        _console().print(tree)
+        console().print(tree)
         return
     lines = [title]
     for position, (heading, leaves) in enumerate(branches):
@@ -158,13 +171,15 @@ def _print_tree(title: str, branches: Sequence[tuple[str, list[str]]]) -> None:
     print("\n".join(lines))
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Rich's console on standard output; without colours where ``NO_COLOR`` is set."""
     from rich.console import Console
 
     return Console(file=sys.stdout, highlight=False)
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether a person reads standard output as it comes."""
     return sys.stdout.isatty()
 
 

@@ -51,6 +51,7 @@ __all__ = [
     "load_env_profile",
     "normalize_artifacts",
     "parse_env",
+    "profile_executor",
 ]
 
 ENV_FILE_NAME = "env.toml"
@@ -73,6 +74,7 @@ _COMMON_KEYS = frozenset(
         "pre_ray_start_commands",
         "run_command",
         "startup_commands",
+        "torchx_trackers",
         "workdir",
     }
 )
@@ -199,6 +201,19 @@ def list_profiles(tables: Mapping[str, Any]) -> list[str]:
         for name, table in tables.items()
         if isinstance(table, Mapping) and name not in RESERVED_SECTIONS
     )
+
+
+def profile_executor(name: str, tables: Mapping[str, Any]) -> str | None:
+    """The executor of a profile, or of what it extends; None where none of them says."""
+    seen: set[str] = set()
+    table = tables.get(name)
+    while isinstance(table, Mapping) and name not in seen:
+        if isinstance(table.get("executor"), str):
+            return str(table["executor"])
+        seen.add(name)
+        name = str(table.get("extends"))
+        table = tables.get(name)
+    return None
 
 
 def load_env_profile(name: str, config_path: Path | str | None = None) -> DictConfig:

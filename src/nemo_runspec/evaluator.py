@@ -21,6 +21,7 @@ __all__ = [
     "ensure_wandb_host_env",
     "get_non_task_args",
     "inject_wandb_env_mappings",
+    "logged_in_key",
     "maybe_auto_squash_evaluator",
     "needs_wandb",
     "parse_task_flags",
@@ -83,13 +84,13 @@ def ensure_wandb_host_env() -> None:
         if config is not None and config.get(key):
             os.environ.setdefault(variable, str(config[key]))
     if "WANDB_API_KEY" not in os.environ:
-        secret = _logged_in_key(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+        secret = logged_in_key(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
         if secret is not None:
             os.environ["WANDB_API_KEY"] = secret
 
 
-def _logged_in_key(base_url: str) -> str | None:
-    """What `wandb login` wrote to the netrc file for this server."""
+def logged_in_key(base_url: str) -> str | None:
+    """What `wandb login` wrote to the netrc file for this server; None if it did not."""
     import netrc
     from urllib.parse import urlsplit
 

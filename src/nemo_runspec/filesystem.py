@@ -25,7 +25,7 @@ from fsspec import AbstractFileSystem  # pants: no-infer-dep
 from nemo_runspec.artifacts.references import ResolvedArtifact
 from nemo_runspec.artifacts.view import URI_PREFIX, StoreView, active_view
 from nemo_runspec.exceptions import ArtifactNotFoundError, ConfigError
-from nemo_runspec.store import ArtifactReference, parse_artifact_reference
+from nemo_runspec.store.names import ArtifactReference, parse_artifact_reference
 
 __all__ = ["ArtifactFileSystem"]
 

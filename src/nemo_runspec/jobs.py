@@ -23,6 +23,7 @@
     output/                     RUNSPEC_OUTPUT_DIR, unless the job builds an artifact
     context.json                what the job is told about artifacts, RUNSPEC_JOB_CONTEXT
     records.jsonl               the versions that it logged
+    metrics.jsonl  cards/       what it noted about them (nemo_runspec.artifacts.notes)
   _launchers/<digest>/          launchers that jobs or other machines start
   _relay/                       of commands that other machines sent (nemo_runspec.relay)
   _workspace/                   where those run

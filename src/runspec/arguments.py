@@ -47,6 +47,9 @@ OPTIONS: tuple[Option, ...] = (
         "bring the artifacts that the config names up to date first, on a cluster too",
     ),
     Option(("--preflight",), "preflight", None, "try image, packages and store on one node first"),
+    Option(
+        ("--json",), "json", None, "tell the end as JSON; what the job says goes to standard error"
+    ),
     Option(("--help", "-h"), "help", None, "show this help"),
 )
 
@@ -78,6 +81,7 @@ class Arguments:
         force_squash: convert the container image even if that was done before.
         build_inputs: bring the artifacts that the config names up to date first, wherever it runs.
         preflight: try on one node first whether the job can run.
+        json: tell the end as one JSON document on standard output.
         help: show help, nothing else.
         dotlist: the `key=value` overrides, in order.
         passthrough: what goes to the script, in order.
@@ -91,6 +95,7 @@ class Arguments:
     force_squash: bool = False
     build_inputs: bool = False
     preflight: bool = False
+    json: bool = False
     help: bool = False
     dotlist: tuple[str, ...] = ()
     passthrough: tuple[str, ...] = ()
@@ -168,6 +173,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         force_squash="force_squash" in flags,
         build_inputs="build_inputs" in flags,
         preflight="preflight" in flags,
+        json="json" in flags,
         help="help" in flags,
         dotlist=tuple(dotlist),
         passthrough=(*script, *passthrough),

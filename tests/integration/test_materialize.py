@@ -104,6 +104,18 @@ def test_what_is_stale_runs_and_nothing_else(line: Repository) -> None:
     assert set(states(line, "line:second").values()) == {"fresh"}
 
 
+def test_what_an_edit_costs(line: Repository) -> None:
+    line.write("line/config/two/default.yaml", second_config(4))
+    comment = line.pants("plan", "--format=markdown", "--max-gpu-hours=1", "line:second")
+    assert comment.startswith("<!-- runspec-plan -->\n### 1 artifact runs: at most ")
+    assert "| `value`: 3 -\\> 4 | `line-second` |" in comment
+    ranked = json.loads(line.pants("plan", "--costs", "--format=json", "line:second"))["ranking"]
+    artifacts = {each["path"]: each["artifacts"] for each in ranked}
+    assert artifacts["line/one.py"] == ["line-first", "line-second"]
+    assert artifacts["line/two.py"] == ["line-second"]
+    line.write("line/config/two/default.yaml", second_config(3))
+
+
 def test_a_sweep_is_named_as_a_whole(line: Repository) -> None:
     assert states(line, "line:many") == {
         "line:many#value-7": "stale",

@@ -102,7 +102,8 @@ def test_recipe_config_ends_with_2_and_one_line(
 
 
 def test_a_context_takes_all_of_a_command_line() -> None:
-    arguments = Arguments("c", "r", "b", True, True, True, True, True, True, ("a=1",), ("x",))
+    flags = (True,) * 7
+    arguments = Arguments("c", "r", "b", *flags, dotlist=("a=1",), passthrough=("x",))
     taken = asdict(GlobalContext.from_arguments(arguments))
     expected = {name: value for name, value in asdict(arguments).items() if name != "help"}
     assert taken == {**expected, "dotlist": ["a=1"], "passthrough": ["x"]}

@@ -55,7 +55,8 @@ def test_imports_bring_nothing_heavy(modules: str, allowed: tuple[str, ...]) -> 
             "extract_train_config generate_job_dir save_configs RecipeSettings "
             "load_pydantic_config parse_config_and_overrides ResolverMode register_resolvers "
             "register_resolvers_from_config register_auto_mount_resolver "
-            "register_manifest_resolver clear_artifact_cache get_git_mounts clear_git_mounts",
+            "register_manifest_resolver clear_artifact_cache get_git_mounts clear_git_mounts "
+            "load_omegaconf_yaml omegaconf_to_dataclass",
         ),
         ("nemo_runspec.config.loader", "parse_config build_job_config save_configs load_config"),
         ("nemo_runspec.config.resolvers", "register_resolvers_from_config ResolverMode"),
@@ -67,7 +68,17 @@ def test_imports_bring_nothing_heavy(modules: str, allowed: tuple[str, ...]) -> 
             "patch_wandb_checkpoint_logging patch_manifest_checkpoint_logging "
             "patch_wandb_init_for_lineage merge_artifacts load_inputs save_value load_value",
         ),
-        ("nemo_runspec.manifest_tracker", "ManifestTracker"),
+        ("nemo_runspec.manifest_tracker", "ManifestTracker get_tracker set_tracker"),
+        (
+            "nemo_runspec.wandb_kit",
+            "WandbConfig init_wandb_from_env init_wandb_if_configured finish_run add_run_tags "
+            "log_wandb_config patch_wandb_http_handler_skip_digest_verification "
+            "patch_wandb_local_file_handler_skip_digest_verification "
+            "patch_wandb_runid_for_seeded_random patch_checkpoint_logging_both "
+            "patch_manifest_checkpoint_logging patch_wandb_checkpoint_logging "
+            "patch_nemo_rl_checkpoint_logging patch_nemo_rl_checkpoint_logging_both "
+            "patch_manifest_nemo_rl_checkpoint_logging patch_wandb_init_for_lineage",
+        ),
         (
             "nemo_runspec.artifact_registry",
             "ArtifactRegistry get_artifact_registry set_artifact_registry get_resolver_mode",

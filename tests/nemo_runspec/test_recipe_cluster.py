@@ -142,7 +142,8 @@ def test_detached(cluster: Cluster) -> None:
     code, out, err = cluster.run("-b", "far")
     assert (code, err) == (0, "")
     (job,) = cluster.jobs()
-    first, second = out.splitlines()
+    *tree, first, second = out.splitlines()
+    assert (tree[0], tree[-1]) == ("Job Submission", "└── mode: detached")
     assert first == f"demo/train: job 1 of fake, in {job.folder}"
     assert commands(second, job.folder) == ["logs -f", "cancel"]
     cluster.gate.touch()

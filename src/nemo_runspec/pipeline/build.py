@@ -41,6 +41,7 @@ from nemo_runspec.pipeline.facts import (
     GitFacts,
     content_mode,
     job_input,
+    pipeline_id,
     run_facts,
     store_of,
     time_text,
@@ -146,7 +147,11 @@ class Builder:
 
     @property
     def _recorder(self) -> Recorder:
-        return Recorder(self.view, self.profile, self.git)
+        return Recorder(self.view, self.profile, self.git, self._pipeline_fact)
+
+    @property
+    def _pipeline_fact(self) -> dict[str, str]:
+        return {"pipeline": pipeline_id(Path(self.pipeline))} if self.pipeline else {}
 
     def build(self, task: BuildTask, tell: Tell, is_mine: Callable[[], bool]) -> Built:
         """Run jobs until one has made it, and record what it made; the lease of its key is ours.
@@ -552,7 +557,7 @@ class Builder:
             input_list=tuple(item for _, item in pinned),
             missing=task.missing,
             output_dir=str(output.folder),
-            run={**facts, "id": uuid.uuid4().hex},
+            run={**facts, "id": uuid.uuid4().hex, **self._pipeline_fact},
             element=task.element,
             records=str(paths.records),
         )

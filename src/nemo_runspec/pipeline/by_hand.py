@@ -6,6 +6,7 @@ would give it: a later `materialize` with that key finds it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -23,6 +24,7 @@ from nemo_runspec.artifacts.job_context import (
     read_job_context,
     read_records,
 )
+from nemo_runspec.artifacts.notes import attach_notes
 from nemo_runspec.artifacts.settings import ArtifactsSettings
 from nemo_runspec.artifacts.view import StoreView, open_view
 from nemo_runspec.bundles import BundleFolder
@@ -37,6 +39,7 @@ from nemo_runspec.execution.protocol import Handle, State
 from nemo_runspec.execution.registry import get_executor
 from nemo_runspec.jobs import JobPaths
 from nemo_runspec.masking import mask_secrets
+from nemo_runspec.openlineage.by_hand import told_to_openlineage
 from nemo_runspec.pipeline.facts import git_facts, job_input, run_facts, store_of, time_text
 from nemo_runspec.pipeline.graph import Graph
 from nemo_runspec.pipeline.key import InputPart, KeyParts, key_of
@@ -229,14 +232,14 @@ def record_when_ended(handle: str, context: str) -> None:
     except GivenUp as given_up:
         _say(f"{given_up}; what the job logged is recorded, but no later build will find it")
         return
-    if status.state is not State.SUCCEEDED:
-        return
     told = read_job_context(context)
     view = open_view(ArtifactsSettings(root=told.root), told)
-    if view is None or told.key is None:
+    paths = JobPaths(Path(job.folder))
+    with told_to_openlineage(view) as lineage:
+        lineage.ended(paths, status)
+    if status.state is not State.SUCCEEDED or view is None or told.key is None:
         return
     try:
-        paths = JobPaths(Path(job.folder))
         _record(view, told.key, paths, Path(told.output_dir or paths.output))
     except NemoRunspecError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -249,6 +252,16 @@ def _say(what: str) -> None:
 def _record(view: StoreView, key: str, paths: JobPaths, output: Path) -> None:
     records = [each for each in read_records(paths.records) if not each.checkpoint]
     record_keys(view.store, key, records)
+    if records:
+        attach_notes(view.store, records[-1].name, records[-1].version, paths.folder)
+    with contextlib.suppress(NemoRunspecError):
+        # That the record of the run is not written takes nothing from its versions.
+        facts = read_job_context(paths.context).run
+        made = {
+            "ended_at": time_text(),
+            "versions": [f"{each.name}:v{each.version}" for each in records],
+        }
+        view.store.write_run(str(facts["id"]), {**facts, **made})
     own = os.path.realpath(output)
     elsewhere: list[JobRecord] = [
         each for each in records if not os.path.realpath(each.path).startswith(own)

@@ -7,7 +7,8 @@
  "job": "…", "log": "…", "attempt": 1}
 {"at": …, "event": "running", "name": "sft", "why": "…", "job": "…", "log": "…", "attempt": 1}
     with "executor" and "id" where it is a job of a cluster
-{"at": …, "event": "built", "name": "sft", "version": 4, "seconds": 12.3, "gpu_hours": 0.0}
+{"at": …, "event": "built", "name": "sft", "version": 4, "seconds": 12.3, "gpu_hours": 0.0,
+ "details": {"manifest": folder, "wandb": URL or null, "metrics": {name: number}}}
 {"at": …, "event": "failed", "name": "sft", "why": "exit code 1", "log": "…"}
 {"at": …, "event": "stopped", "name": "sft", "why": "…"}
 {"at": …, "event": "skipped", "name": "eval", "why": "sft failed"}

@@ -21,6 +21,7 @@ from typing import Any
 
 from nemo_runspec.artifacts.settings import EXTERNAL_HASH_LIMIT
 from nemo_runspec.exceptions import NemoRunspecError
+from nemo_runspec.masking import mask_secrets
 from nemo_runspec.optional import optional_import
 from nemo_runspec.pipeline.key import canonical_json
 from nemo_runspec.utils import split_url
@@ -61,6 +62,14 @@ def fingerprint(uri: str, *, root: Path, limit: int = EXTERNAL_HASH_LIMIT) -> st
     """
     if is_unchecked(uri):
         return "unchecked"
+    try:
+        return _fingerprint(uri, root, limit)
+    except ExternalInputError as error:
+        # What went wrong is shown and kept; a URL may hold a password.
+        raise ExternalInputError(str(mask_secrets(str(error)))) from error
+
+
+def _fingerprint(uri: str, root: Path, limit: int) -> str:
     scheme, rest = split_url(uri)
     scheme = "file" if scheme is None else scheme.lower()
     if scheme in ("file", "local"):
@@ -121,13 +130,17 @@ def _digest(kind: str, entries: Iterable[Any]) -> str:
 
 
 def _http(uri: str) -> str:
+    from http.client import HTTPException
     from urllib.error import URLError
+    from urllib.parse import urlsplit
     from urllib.request import Request, urlopen
 
+    if "@" in urlsplit(uri).netloc:
+        raise _untellable(uri, "servers are asked without a user and a password")
     try:
         with urlopen(Request(uri, method="HEAD"), timeout=_TIMEOUT) as answer:
             headers: Mapping[str, str] = dict(answer.headers.items())
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, OSError, ValueError, HTTPException) as error:
         raise ExternalInputError(f"external input {uri} cannot be reached: {error}") from error
     lower = {name.lower(): value for name, value in headers.items()}
     if lower.get("etag"):

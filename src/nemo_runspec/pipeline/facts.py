@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -77,8 +78,15 @@ def run_facts(
         "nodes": nodes,
         "gpus": gpus,
         "job": str(paths.folder),
+        "log": str(paths.log),
         "started_at": started_at,
     }
+
+
+def pipeline_id(folder: Path) -> str:
+    """What a pipeline is called in a store, where those of other users and clones are, too."""
+    told = f"{user_name()} {folder.absolute()}"
+    return f"{folder.name}-{hashlib.sha256(told.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def store_of(view: StoreView, settings: ArtifactsSettings) -> dict[str, Any]:

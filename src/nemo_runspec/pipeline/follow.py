@@ -14,13 +14,14 @@ from nemo_runspec.pipeline.events import Event, EventReader, make_event
 from nemo_runspec.pipeline.progress import Progress, open_progress, print_error
 from nemo_runspec.pipeline.supervisor_job import supervisor_log
 from nemo_runspec.pipeline.supervisors import Supervisor
+from nemo_runspec.store_admin.text import print_json
 
 _POLL_SECONDS = 0.02
 # Pants kills us three seconds after Ctrl-C; the line that resumes comes before that.
 _STOP_SECONDS = 2.5
 
 
-def follow(supervisor: Supervisor, command: str) -> int:
+def follow(supervisor: Supervisor, command: str, *, is_json: bool = False) -> int:
     """Show a pipeline's progress until it has ended.
 
     Ctrl-C, SIGTERM, SIGHUP and the loss of whoever reads our output tell its supervisor to stop.
@@ -28,6 +29,8 @@ def follow(supervisor: Supervisor, command: str) -> int:
     Args:
         supervisor: the pipeline's.
         command: what a person types to go on where it ended.
+        is_json: tell the end as one JSON document on standard output, the progress on standard
+            error: ``{"exit_code", "built", "fresh", …, "artifacts": [{"name", "state", …}]}``.
 
     Returns:
         The exit code: the supervisor's own, or 128 + n when signal n made us stop it.
@@ -46,7 +49,7 @@ def follow(supervisor: Supervisor, command: str) -> int:
     with handled_signals(stop):
         reader = EventReader(paths.events)
         try:
-            with open_progress(sys.stdout) as progress:
+            with open_progress(sys.stderr if is_json else sys.stdout) as progress:
                 _show_all(supervisor, reader, progress, seen, ended_by)
         except BrokenPipeError:
             discard_rest(sys.stdout.buffer)
@@ -69,8 +72,12 @@ def follow(supervisor: Supervisor, command: str) -> int:
     if received or (code != 0 and not seen.is_refused):
         print(f"go on with: {command}", file=sys.stderr)
     if received:
-        return 128 + received[0]
-    return code if code is not None and code >= 0 else 1
+        code = 128 + received[0]
+    elif code is None or code < 0:
+        code = 1
+    if is_json:
+        print_json({"exit_code": code, **seen.counts, "artifacts": list(seen.artifacts.values())})
+    return code
 
 
 def _show_all(
@@ -88,6 +95,7 @@ def _show_all(
         for event in reader.read():
             progress.show(event)
             seen.note(event)
+        progress.tick()
         if ended or (ended_by and time.monotonic() > ended_by[0]):
             return
         time.sleep(_POLL_SECONDS)
@@ -102,17 +110,26 @@ class _Seen:
         is_over: whether the supervisor said how it ended.
         has_run: whether a job was started.
         is_refused: whether it could not begin; the same command again would end the same.
+        counts: what was done, in numbers.
+        artifacts: the last that was said of each, by name.
     """
 
     problems: list[str] = field(default_factory=list)
     is_over: bool = False
     has_run: bool = False
     is_refused: bool = False
+    counts: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def note(self, event: Event) -> None:
         self.is_over = self.is_over or event.get("event") in ("end", "error")
         self.has_run = self.has_run or event.get("event") in ("queued", "running")
         self.is_refused = event.get("event") == "error" and not self.has_run
+        told = {key: value for key, value in event.items() if key not in ("at", "event")}
+        if event.get("event") == "end":
+            self.counts = {key: value for key, value in told.items() if key != "exit_code"}
+        elif event.get("name") and event.get("event") != "note":
+            self.artifacts[event["name"]] = {"state": event["event"], **told}
         problem = _problem(event)
         if problem is not None:
             self.problems.append(problem)

@@ -7,6 +7,7 @@ runs it (`nemo_runspec.pipeline.supervisor_process`), here or as a job of the cl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -19,27 +20,29 @@ from typing import Any
 
 from nemo_runspec.artifacts.settings import ArtifactsSettings, environment_settings
 from nemo_runspec.bundles import keep_bundle, read_bundle
-from nemo_runspec.command_line import HELP, STORE, Command, Flag, Given, parse, typed
+from nemo_runspec.command_line import HELP, STORE, Command, Flag, parse, typed
+from nemo_runspec.costs.bill import bill_of
+from nemo_runspec.costs.limit import MAX_GPU_HOURS, gpu_hours_limit, over_limit
 from nemo_runspec.exceptions import NemoRunspecError, UsageError
 from nemo_runspec.jobs import PipelinePaths, create_job_folder, pipelines_root
 from nemo_runspec.pipeline.decide import State
 from nemo_runspec.pipeline.facts import git_facts
 from nemo_runspec.pipeline.follow import follow
 from nemo_runspec.pipeline.outputs import output_root
-from nemo_runspec.pipeline.plan import PlannedNode, PlanResult, make_plan
+from nemo_runspec.pipeline.plan import PlanResult, make_plan
 from nemo_runspec.pipeline.render import render
 from nemo_runspec.pipeline.setting import Pipeline, open_pipeline
 from nemo_runspec.pipeline.submit import profile_jobs_root
 from nemo_runspec.pipeline.supervisor_job import start_supervisor_job, supervisor_executor
 from nemo_runspec.pipeline.supervisor_process import Order, SupervisorError, start_supervisor
 from nemo_runspec.pipeline.supervisors import LocalSupervisor, Supervisor
+from nemo_runspec.store_admin.text import print_json
 from runspec.plan import CONFIGS_FOLDER, PLAN_FILE
 
 INDEX_FILE = "index.json"
 
 _COMMAND_VARIABLE = "RUNSPEC_COMMAND"
 _FRESH = (State.FRESH, State.GONE)
-_RUNS = (State.STALE, State.DEPENDS)
 
 MATERIALIZE = Command(
     "materialize",
@@ -58,9 +61,10 @@ MATERIALIZE = Command(
         Flag(("--keep-going", "-k"), "go on with what does not depend on a failure"),
         Flag(("--preflight",), "try first, on one node, whether each recipe's jobs can run"),
         Flag(("--detach",), "return at once; it goes on by itself"),
+        Flag(("--json",), "tell the end as one JSON document; the progress goes to standard error"),
         Flag(("--dry-run",), "start nothing: refuse as it would, or print the plan as JSON"),
         Flag(
-            ("--max-gpu-hours",),
+            (MAX_GPU_HOURS,),
             "refuse to start what took more, and start nothing more once so many are spent",
             "H",
         ),
@@ -104,6 +108,7 @@ class Materialize:
         jobs: the jobs' root; None for the repository's.
         settings: how the store is used; None for what env.toml says.
         is_quiet: say nothing when there is nothing to do.
+        is_json: tell the end as one JSON document on standard output.
     """
 
     folder: Path
@@ -119,6 +124,7 @@ class Materialize:
     jobs: Path | None = None
     settings: ArtifactsSettings | None = None
     is_quiet: bool = False
+    is_json: bool = False
 
 
 def run_materialize(arguments: Sequence[str]) -> int:
@@ -139,7 +145,8 @@ def run_materialize(arguments: Sequence[str]) -> int:
             preflight=given.has("--preflight"),
             detach=given.has("--detach"),
             dry_run=given.has("--dry-run"),
-            max_gpu_hours=_hours(given),
+            max_gpu_hours=gpu_hours_limit(given),
+            is_json=given.has("--json"),
             settings=None if root is None else replace(environment_settings(), root=root),
         )
     )
@@ -170,7 +177,9 @@ def materialize(request: Materialize) -> int:
         print(render(result, "json"), end="")
         return 0
     if result.is_fresh:
-        if not request.is_quiet:
+        if request.is_json:
+            print_json({"exit_code": 0, "built": 0, "fresh": len(result.nodes), "artifacts": []})
+        elif not request.is_quiet:
             _say_nothing_to_do(result)
         return 0
     jobs = request.jobs or profile_jobs_root(pipeline.profile)
@@ -178,7 +187,10 @@ def materialize(request: Materialize) -> int:
     if request.preflight:
         from nemo_runspec.preflight.recipes import preflight_all
 
-        if not preflight_all(bundles, pythons, request.profile, pipeline.settings, jobs):
+        # What comes before the jobs is no part of the one document.
+        with contextlib.redirect_stdout(sys.stderr if request.is_json else sys.stdout):
+            is_ready = preflight_all(bundles, pythons, request.profile, pipeline.settings, jobs)
+        if not is_ready:
             print("error: nothing was started", file=sys.stderr)
             return 1
 
@@ -208,12 +220,15 @@ def materialize(request: Materialize) -> int:
         shutil.rmtree(paths.folder, ignore_errors=True)
         raise
     command = _command(request)
+    if request.detach and request.is_json:
+        print_json({"exit_code": 0, "state": "submitted", "pipeline": str(paths.folder)})
+        return 0
     if request.detach:
         print(f"runs as {supervisor.label} in {paths.folder}")
         print(f"follow it with: {typed('jobs', 'logs', '-f', str(paths.folder))}")
         print(f"stop it with: {supervisor.stop_command}; go on with: {command}")
         return 0
-    return follow(supervisor, command)
+    return follow(supervisor, command, is_json=request.is_json)
 
 
 def _start(order: Order, paths: PipelinePaths, pipeline: Pipeline) -> Supervisor:
@@ -263,22 +278,9 @@ def _refuse_blocked(result: PlanResult, request: Materialize) -> None:
 
 
 def _refuse_costly(result: PlanResult, limit: float | None) -> None:
-    if limit is None:
-        return
-    runs = [node for node in result.nodes if node.state in _RUNS]
-    known = [hours for node in runs if (hours := _gpu_hours(node)) is not None]
-    unknown = len(runs) - len(known)
-    if sum(known) > limit:
-        more = f" and {unknown} more that were never built" if unknown else ""
-        raise UsageError(
-            f"this would take about {sum(known):.2f} GPU-hours ({len(known)} artifacts, by what "
-            f"they took the last time{more}), more than --max-gpu-hours {limit:g}; "
-            "nothing was started"
-        )
-
-
-def _gpu_hours(node: PlannedNode) -> float | None:
-    return None if node.cost is None else node.cost.gpu_hours
+    why = None if limit is None else over_limit(bill_of(result), limit)
+    if why is not None:
+        raise UsageError(f"{why}; nothing was started")
 
 
 def _keep_bundles(
@@ -360,16 +362,3 @@ def _command(request: Materialize) -> str:
         return typed
     argv = ["nemo-runspec", *sys.argv[1:]] if request.roots is None else []
     return shlex.join(argv) if argv else "the same command"
-
-
-def _hours(given: Given) -> float | None:
-    text = given.value("--max-gpu-hours")
-    if text is None:
-        return None
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = -1.0
-    if not 0 <= hours < float("inf"):
-        raise UsageError(f"--max-gpu-hours needs a number, not {text!r}")
-    return hours

@@ -1,19 +1,29 @@
-"""The progress of a pipeline, for people: a live table on a terminal, plain lines elsewhere."""
+"""The progress of a pipeline, for people: a live table on a terminal, plain lines elsewhere.
+
+The table's rows tell the time, and the last line of a running job's log. Where there is no terminal
+a line now and then tells that jobs go on.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from nemo_runspec.display import completion_lines, completion_panel
 from nemo_runspec.pipeline.events import Event
+from nemo_runspec.pipeline.heartbeat import Heartbeat, last_line
+from nemo_runspec.pipeline.made import labelled_details
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
+_MOST_TOLD = 4
+_MOST_PANELS = 8
+_LOOK_SECONDS = 1.0
 _STYLES = {
     "built": "green",
     "fresh": "green",
@@ -41,6 +51,9 @@ class Progress(Protocol):
 
     def show(self, event: Event) -> None:
         """Show one event."""
+
+    def tick(self) -> None:
+        """Called often while nothing happens."""
 
 
 def open_progress(out: TextIO) -> Progress:
@@ -148,10 +161,19 @@ _LINES: dict[str, Callable[[Event], str]] = {
 
 
 class _Lines:
-    """One line an event; what is fresh from the start is only counted, in the last line."""
+    """One line an event; what is fresh from the start is only counted, in the last line.
 
-    def __init__(self, out: TextIO) -> None:
+    Args:
+        out: gets the lines.
+        clock: seconds that pass.
+    """
+
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
+        self._clock = clock
+        self._heartbeat = Heartbeat(clock)
+        # Since when, and the log, by name.
+        self._at_work: dict[str, tuple[float, str]] = {}
 
     def __enter__(self) -> _Lines:
         return self
@@ -160,10 +182,31 @@ class _Lines:
         self._out.flush()
 
     def show(self, event: Event) -> None:
-        line = None if event.get("event") == "fresh" else describe(event)
-        if line is not None:
-            self._out.write(f"{line}\n")
-            self._out.flush()
+        kind, name = event.get("event"), str(event.get("name"))
+        if kind in ("running", "queued", "waiting"):
+            self._at_work[name] = (self._clock(), str(event.get("log") or ""))
+        elif kind != "note":
+            self._at_work.pop(name, None)
+        line = None if kind == "fresh" else describe(event)
+        if line is None:
+            return
+        self._heartbeat.heard()
+        details = labelled_details(event.get("details") or {})
+        self._write([line, *(f"  {each}" for each in completion_lines(details))])
+
+    def tick(self) -> None:
+        if not self._at_work or not self._heartbeat.is_due():
+            return
+        now = self._clock()
+        told = [f"{name} ({duration(now - since)})" for name, (since, _) in self._at_work.items()]
+        more = f" and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+        said = [last_line(log) for _, log in self._at_work.values() if log]
+        last = f"; its log: {said[0]}" if len(told) == 1 and said and said[0] else ""
+        self._write([f"still at work: {', '.join(told[:_MOST_TOLD])}{more}{last}"])
+
+    def _write(self, lines: Sequence[str]) -> None:
+        self._out.write("".join(f"{line}\n" for line in lines))
+        self._out.flush()
 
 
 class _LiveTable:
@@ -174,6 +217,8 @@ class _LiveTable:
 
         self._console = Console(file=out, highlight=False)
         self._rows: dict[str, dict[str, Any]] = {}
+        self._made: list[tuple[str, Mapping[str, str]]] = []
+        self._looked: dict[str, tuple[float, str]] = {}
         self._live: Live | None = None
         self._end: str | None = None
 
@@ -187,6 +232,8 @@ class _LiveTable:
     def __exit__(self, *error: Any) -> None:
         assert self._live is not None
         self._live.__exit__(*error)
+        for name, details in self._made[:_MOST_PANELS]:
+            self._console.print(completion_panel(name, details))
         if self._end is not None:
             self._console.print(self._end, markup=False, soft_wrap=True)
 
@@ -201,7 +248,27 @@ class _LiveTable:
         elif kind == "note":
             self._console.print(describe(event), markup=False, soft_wrap=True)
         elif name in self._rows or kind != "fresh":
-            self._rows[str(name)] = {"state": kind, "detail": _detail(event), "at": event["at"]}
+            self._rows[str(name)] = {
+                "state": kind,
+                "detail": _detail(event),
+                "at": event["at"],
+                "log": event.get("log"),
+            }
+            if event.get("details"):
+                took = {"Time": duration(event.get("seconds") or 0.0)}
+                self._made.append((str(name), {**labelled_details(event["details"]), **took}))
+
+    def tick(self) -> None:
+        """The table is drawn anew by itself."""
+
+    def _log_line(self, log: str) -> str:
+        """The last line of a log, looked at once a second: it may be on a network's disk."""
+        now = time.monotonic()
+        at, line = self._looked.get(log, (-_LOOK_SECONDS, ""))
+        if now - at >= _LOOK_SECONDS:
+            line = last_line(log)
+            self._looked[log] = (now, line)
+        return line
 
     def _table(self) -> Table:
         from rich.table import Table
@@ -216,7 +283,8 @@ class _LiveTable:
             state = row["state"]
             detail = row["detail"]
             if state in ("queued", "running"):
-                detail = f"{duration(max(0.0, time.time() - row['at']))}  {detail}"
+                said = self._log_line(row["log"]) if state == "running" and row["log"] else ""
+                detail = f"{duration(max(0.0, time.time() - row['at']))}  {said or detail}"
             style = _STYLES.get(state, "")
             table.add_row(Text(name), Text(state, style=style), Text(detail))
         return table

@@ -177,7 +177,7 @@ def _environment(
 
 
 def _image(old: Any, new: Any) -> tuple[str, str]:
-    return (str(old) if old else "none", str(new) if new else "none")
+    return tuple(str(mask_secrets(each)) if each else "none" for each in (old, new))  # type: ignore[return-value]
 
 
 def _command(old: Any, new: Any, *_: Any) -> Iterator[Reason]:
@@ -198,7 +198,7 @@ def _config(
 
 
 def _external(old: Any, new: Any, *_: Any) -> Iterator[Reason]:
-    before, now = _by_name(old), _by_name(new)
+    before, now = _by_name(mask_secrets(old)), _by_name(mask_secrets(new))
     found = list(_items(Category.EXTERNAL, before, now, show=_short_digest))
     yield from found or [Reason(Category.EXTERNAL, "order changed")]
 

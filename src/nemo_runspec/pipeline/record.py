@@ -9,7 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nemo_runspec.artifacts.content import (
     recorded_facts,
 )
 from nemo_runspec.artifacts.job_context import JobRecord
+from nemo_runspec.artifacts.notes import attach_notes
 from nemo_runspec.artifacts.settings import user_name
 from nemo_runspec.artifacts.view import StoreView
 from nemo_runspec.exceptions import ArtifactVersionNotFoundError, NemoRunspecError
@@ -44,11 +45,13 @@ class Recorder:
         view: the store, through the namespace.
         profile: the profile of env.toml.
         git: the working tree's commit.
+        more: further facts of what is gathered here, such as the pipeline's id.
     """
 
     view: StoreView
     profile: str | None
     git: GitFacts
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
@@ -113,6 +116,10 @@ class Recorder:
                 task, output, ended, promised
             )
             records.append(JobRecord.of(logged))
+            promised = records[-1]
+        if promised is not None:
+            # A script that logs its version attaches them itself, unless it was killed at its end.
+            attach_notes(self.store, promised.name, promised.version, ended.paths.folder)
         with contextlib.suppress(NemoRunspecError):
             # That the record of the run is not written takes nothing from its versions.
             versions = [f"{each.name}:v{each.version}" for each in records]
@@ -269,6 +276,7 @@ class Recorder:
             "ended_at": time_text(),
             "seconds": round(time.time() - began, 3),
             "gpu_hours": 0.0,
+            **self.more,
         }
 
 

@@ -6,7 +6,7 @@ import os
 import queue
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,10 +82,14 @@ class Events:
 
     def __init__(self, log: EventLog | None = None) -> None:
         self._log = log
+        self.listener: Callable[[Event], None] | None = None
+        """Told of each event, before it is written."""
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Tell that something happened now."""
         event: Event = make_event(kind, **fields)
+        if self.listener is not None:
+            self.listener(event)
         if self._log is not None:
             self._log.append(event)
         line = describe(event)

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nemo_runspec.exceptions import NemoRunspecError
@@ -33,6 +33,7 @@ from nemo_runspec.pipeline.decide import (
 )
 from nemo_runspec.pipeline.elements import ElementTask
 from nemo_runspec.pipeline.graph import Graph
+from nemo_runspec.pipeline.made import version_details
 from nemo_runspec.pipeline.patience import may_come_back
 from nemo_runspec.pipeline.progress import duration
 from nemo_runspec.pipeline.reason import sentence
@@ -151,6 +152,15 @@ class Schedule:
         self._fresh: set[str] = set()
         self._ended: set[str] = set()
         self._spent = options.spent_before
+
+    def steps(self) -> list[tuple[PlanArtifact, Made, bool]]:
+        """The artifacts that have a version by now, it, and whether this run made it; in order."""
+        found = ((each, self._known.get(each.address)) for each in self._graph.order)
+        return [
+            (each, known, each.address in self._built)
+            for each, known in found
+            if isinstance(known, Made)
+        ]
 
     def run(self) -> Summary:
         """Bring everything up to date.
@@ -351,8 +361,12 @@ class Schedule:
 
         def make() -> Built:
             if fanout is not None:
-                return self._builder.gather(task, fanout.listed(), tell)
-            return self._builder.build(task, tell, lease.is_mine)
+                built = self._builder.gather(task, fanout.listed(), tell)
+            else:
+                built = self._builder.build(task, tell, lease.is_mine)
+            made = built.made
+            details = version_details(self._world.store, made.store_name, made.version)
+            return replace(built, details=details)
 
         def run() -> None:
             result: Any
@@ -394,6 +408,7 @@ class Schedule:
                 seconds=result.seconds,
                 gpu_hours=result.gpu_hours,
                 same=result.same or None,
+                details=dict(result.details) or None,
             )
             for note in result.notes:
                 self._events.tell("note", name=name, text=note)

@@ -41,6 +41,7 @@ from nemo_runspec.execution.interpreter import job_interpreter, own_python
 from nemo_runspec.execution.job_python import JobPython, behind_own_packages
 from nemo_runspec.execution.protocol import Executor, Job, JobPackage, Request
 from nemo_runspec.execution.secret_file import forwarded_secrets
+from nemo_runspec.execution.torchx_trackers import TorchxJob, named_trackers, torchx_variables
 from nemo_runspec.jobs import JobPaths, create_job_folder, jobs_root
 from nemo_runspec.utils import describe_omegaconf_error, write_atomically
 from runspec import Bundle
@@ -49,6 +50,7 @@ DEFAULT_EXECUTOR = "local"
 OUTPUT_DIR_KEY = "output_dir"
 
 _LIBRARY_FILE = "nemo_runspec/config/resolvers.py"
+_TRACKER_FILE = "nemo_runspec/torchx_tracker/in_job.py"
 _LIBRARY = "nemo-runspec"
 _ARTIFACT = re.compile(
     r"(?P<slashes>\\*)\$\{art:\s*(?P<key>[^,{}\s]+)\s*(?:,\s*(?P<field>[^{}]*?)\s*)?\}"
@@ -138,7 +140,12 @@ class ComposedJob:
             passthrough=self.passthrough,
             profile=self.profile,
             # A job of this machine has the launcher's environment anyhow.
-            env={**({} if self.is_local else forwarded_secrets()), **bundle.spec.env, **declared},
+            env={
+                **({} if self.is_local else forwarded_secrets()),
+                **self._torchx_variables(paths, document, build.context),
+                **bundle.spec.env,
+                **declared,
+            },
             workdir=start / str(workdir or ""),
             python=python,
             package=JobPackage(
@@ -156,6 +163,19 @@ class ComposedJob:
             store=self._store(),
             is_element=build.is_element,
         )
+
+    def _torchx_variables(
+        self, paths: JobPaths, bundle: Bundle, context: JobContext | None
+    ) -> dict[str, str]:
+        run = {} if context is None else context.run
+        job = TorchxJob(
+            paths.folder.name,
+            run.get("id"),
+            pipeline=run.get("pipeline"),
+            store=None if context is None else context.root,
+            holds_tracker=_holds(bundle, _TRACKER_FILE),
+        )
+        return torchx_variables(job, named_trackers(self.profile, os.environ), os.environ)
 
     def _store(self) -> Path | None:
         root = self.settings().root
@@ -252,8 +272,13 @@ def prepare_job(
 
 def has_library(bundle: Bundle) -> bool:
     """Whether the job can resolve `${art:…}` itself: its bundle holds the library's resolvers."""
+    return _holds(bundle, _LIBRARY_FILE)
+
+
+def _holds(bundle: Bundle, file: str) -> bool:
+    """Whether the job's code has a file of the library: as a source, or installed."""
     return (
-        any(path == _LIBRARY_FILE or path.endswith(f"/{_LIBRARY_FILE}") for path in bundle.files)
+        any(path == file or path.endswith(f"/{file}") for path in bundle.files)
         or _LIBRARY in bundle.requirements
         or any(_distribution(text) == _LIBRARY for text in bundle.spec.dependencies)
     )

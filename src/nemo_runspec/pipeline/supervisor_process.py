@@ -24,12 +24,14 @@ from nemo_runspec.exceptions import NemoRunspecError
 from nemo_runspec.execution.patience import patience_seconds
 from nemo_runspec.execution.supervisor import identity, is_alive, machine
 from nemo_runspec.jobs import PipelinePaths
+from nemo_runspec.openlineage.pipeline import told_to_openlineage
 from nemo_runspec.pipeline.build import Builder
 from nemo_runspec.pipeline.events import EventLog, EventReader, make_event
 from nemo_runspec.pipeline.facts import GitFacts
 from nemo_runspec.pipeline.in_use import in_use
 from nemo_runspec.pipeline.outputs import output_root
 from nemo_runspec.pipeline.run import Events, Options, Stop, make_holder, summary_event
+from nemo_runspec.pipeline.run_record import RunRecord
 from nemo_runspec.pipeline.schedule import Schedule
 from nemo_runspec.pipeline.setting import open_pipeline
 from nemo_runspec.utils import write_atomically
@@ -231,11 +233,14 @@ def _run(order: Order, paths: PipelinePaths, stop: Stop) -> int:
     log = EventLog(paths.events)
     events = Events(log)
     events.tell("begin", total=len(pipeline.graph.order), nodes=order.states)
-    with in_use(pipeline.world, options.holder):
-        pipeline.world.preload()
-        schedule = Schedule(pipeline.graph, pipeline.world, builder, options, events, stop)
-        summary = schedule.run()
-    events.tell("end", **summary_event(summary))
+    with told_to_openlineage(events, pipeline.view, paths.folder, order.roots):
+        with in_use(pipeline.world, options.holder):
+            pipeline.world.preload()
+            schedule = Schedule(pipeline.graph, pipeline.world, builder, options, events, stop)
+            record = RunRecord.begin(pipeline, paths.folder, builder.git)
+            summary = schedule.run()
+            record.end(schedule.steps(), summary.exit_code)
+        events.tell("end", **summary_event(summary))
     log.close()
     return summary.exit_code
 

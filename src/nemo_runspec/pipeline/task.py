@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ class Built:
         gpu_hours: what it cost.
         same: whether its content is that of the version before it.
         notes: what people should know of it.
+        details: what the completion panel says of it, by label.
     """
 
     made: Made
@@ -100,6 +101,7 @@ class Built:
     gpu_hours: float
     same: bool = False
     notes: tuple[str, ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,9 @@ class World:
 
     def unchecked(self, artifact: PlanArtifact) -> tuple[str, ...]:
         """The external inputs of a target that are not looked at, as it says itself."""
-        return tuple(uri for uri in artifact.external_inputs if is_unchecked(uri))
+        return tuple(
+            str(mask_secrets(uri)) for uri in artifact.external_inputs if is_unchecked(uri)
+        )
 
     def data_fingerprint(self, location: str) -> str | None:
         """The fingerprint of the data at a path or URL; None when there is none."""
@@ -281,14 +283,14 @@ class World:
         if revoked is not None:
             which = revoked.reference
             made_from = "" if which == reference else f", which {reference} is made from,"
-            return Reason(
-                Category.REVOKED, f"{which}{made_from} was revoked: {revoked.tombstone.reason}"
-            )
+            why = mask_secrets(revoked.tombstone.reason)
+            return Reason(Category.REVOKED, f"{which}{made_from} was revoked: {why}")
         mark = self._mark(found.store_name, record.version)
         if mark is not None:
-            return Reason(Category.GONE, f"the data of {reference} is gone: {mark}")
+            return Reason(Category.GONE, f"the data of {reference} is gone: {mask_secrets(mark)}")
         if not self._is_there(record.path):
-            return Reason(Category.GONE, f"the data of {reference} is gone: {record.path}")
+            path = mask_secrets(record.path)
+            return Reason(Category.GONE, f"the data of {reference} is gone: {path}")
         if self.settings.check != "exists":
             return self._tampering(found)
         return None

@@ -34,7 +34,12 @@ def preflight(composed: ComposedJob, jobs: Path) -> bool:
     Raises:
         NemoRunspecError: something is wrong with the bundle, the profile or the store.
     """
-    return print_checks(f"preflight of {composed.name}", _checks(composed, jobs, None))
+    return print_checks(f"preflight of {composed.name}", recipe_checks(composed, jobs))
+
+
+def recipe_checks(composed: ComposedJob, jobs: Path) -> list[Check]:
+    """What is found where a recipe's job would run; arguments and errors as for `preflight`."""
+    return _checks(composed, jobs, None)
 
 
 def preflight_all(

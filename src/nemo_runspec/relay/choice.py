@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from nemo_runspec.command_line import HELP, PROFILE
 from runspec import ArgumentsError, parse_arguments
 
+# Whose --run is an order, not a profile.
+_RUNS = ("reproduce",)
+
 
 def chosen_profile(arguments: Sequence[str]) -> str | None:
     """The profile that a command line names; None for one that names none or asks for help.
@@ -26,9 +29,10 @@ def chosen_profile(arguments: Sequence[str]) -> str | None:
     ours = words[: words.index("--")] if "--" in words else words
     if any(word in HELP.names for word in ours):
         return None
+    names = [name for name in PROFILE.names if name == "--profile" or arguments[0] not in _RUNS]
     for word, following in zip(ours, [*ours[1:], ""], strict=True):
         name, equals, value = word.partition("=")
-        if name in PROFILE.names:
+        if name in names:
             return (value if equals else following) or None
     return None
 

@@ -133,6 +133,24 @@ def _doctor(arguments: Sequence[str], place: Place, environ: Mapping[str, str]) 
     return Errand(("doctor", path, *_options(DOCTOR, given.values)), (tree,))
 
 
+def _lineage(arguments: Sequence[str], place: Place, environ: Mapping[str, str]) -> Errand:
+    from nemo_runspec.lineage.commands import LINEAGE
+
+    given = parse(LINEAGE, arguments)
+    if given.has("--output"):
+        raise UsageError(
+            'lineage --output writes where it runs: with tunnel = "ssh" on the other host; leave '
+            "it out, and write what is printed to a file: `… > FILE`"
+        )
+    values = dict(given.values)
+    plan = values.pop("--plan", None)
+    if plan is None:
+        return Errand((LINEAGE.name, *arguments))
+    option = f"--plan={place.path(place.run, _PLAN)}"
+    words = (LINEAGE.name, option, *_options(LINEAGE, values), *given.arguments)
+    return Errand(words, files=tuple(_plan(Path(plan[-1]))))
+
+
 def _export(arguments: Sequence[str], place: Place, environ: Mapping[str, str]) -> Errand:
     raise UsageError(
         'export writes here, and with tunnel = "ssh" the store is on the profile\'s host; look at '
@@ -143,6 +161,7 @@ def _export(arguments: Sequence[str], place: Place, environ: Mapping[str, str]) 
 _ERRANDS: Mapping[str, Callable[[Sequence[str], Place, Mapping[str, str]], Errand]] = {
     "doctor": _doctor,
     "export": _export,
+    "lineage": _lineage,
     "materialize": _materialize,
     "plan": _plan_command,
     "recipe": _recipe,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from nemo_runspec.artifacts.settings import ArtifactsSettings
 from nemo_runspec.pipeline.cache import PlanCache
 from nemo_runspec.pipeline.decide import Decision, State, Upstream, decide, outcome
@@ -164,6 +166,22 @@ class Example:
         folder.mkdir(exist_ok=True)
         (folder / PLAN_FILE).write_text(to_json(self.plan()))
         return folder
+
+    def enter(self, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
+        """Goes to a repository whose `env.toml` names the store, for commands that are run there.
+
+        Args:
+            monkeypatch: pytest's.
+            more: what else is in `env.toml`.
+        """
+        root = self.folder / "repo"
+        root.mkdir(exist_ok=True)
+        (root / "BUILDROOT").touch()
+        store = f'[artifacts.manifest]\nroot = "{self.store.root}"\n'
+        (root / "env.toml").write_text(f"{store}{more}")
+        monkeypatch.chdir(root)
+        monkeypatch.delenv("NEMOTRON_ENV_FILE", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(self.folder / "cache"))
 
     def world(self) -> World:
         folder = self.write()

@@ -107,6 +107,14 @@ def test_http_counts_by_etag_else_by_time(tmp_path: Path) -> None:
         assert first.startswith("modified:") and fingerprint(url, root=tmp_path) != first
 
 
+def test_a_password_of_a_url_is_never_told(tmp_path: Path) -> None:
+    for scheme in ("https", "gopher"):
+        with pytest.raises(ExternalInputError) as caught:
+            fingerprint(f"{scheme}://ada:hunter2hunter2@localhost/x", root=tmp_path)
+        assert f"{scheme}://ada:******@localhost/x" in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+
 def test_http_without_either_has_to_be_declared(tmp_path: Path) -> None:
     with serve({}) as url, pytest.raises(ExternalInputError, match=f"write unchecked:{url}"):
         fingerprint(url, root=tmp_path)

@@ -31,11 +31,14 @@ def test_what_is_stale_runs_once_in_order(shop: Workshop) -> None:
     two_stages(shop)
     code, out, err = shop.materialize()
     assert (code, err) == (0, "")
+    store = shop.repository / ".runspec" / "artifacts"
     assert without_times(out).splitlines() == [
         "data: running (never built); log: LOG",
         "data: built v1 in N s",
+        f"  Manifest: {store}/data/v1",
         "model: running (never built); log: LOG",
         "model: built v1 in N s",
+        f"  Manifest: {store}/model/v1",
         "built 2, N s",
     ]
     assert shop.ran() == ["data", "model"]
@@ -49,6 +52,8 @@ def test_what_is_stale_runs_once_in_order(shop: Workshop) -> None:
     assert model.extra["owned"] is True
     assert model.run["address"] == "src/demo:model.artifact"
     assert model.run["seconds"] > 0 and model.run["gpu_hours"] == 0
+    assert Path(str(model.run["log"])).is_relative_to(str(model.run["job"]))
+    assert Path(str(model.run["log"])).is_file()
 
     code, out, err = shop.materialize()
     assert (code, out, err) == (0, "nothing to do: all 2 artifacts are fresh\n", "")
