@@ -65,8 +65,8 @@ executor = "local"
 # entity = "my-team"
 """
 _IGNORED = ("/.runspec/", "/dist/")
-_SCRIPT = '''\
-# /// script
+# It begins behind the quotes: a line of its own would make this file a recipe.
+_SCRIPT = '''# /// script
 # requires-python = ">=3.10"
 # dependencies = ["pyyaml>=6"]
 #

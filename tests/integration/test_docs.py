@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,9 @@ READER = {
     "GIT_COMMITTER_NAME": "Ada",
     "GIT_PAGER": "cat",
 }
+# What Pants says of a folder that its daemon has not heard of yet. Nobody types that fast.
+NOT_SEEN = ("Unmatched glob from CLI arguments", "does not exist on disk in the workspace")
+SEEN_SECONDS = 60
 
 
 def page_id(page: Path) -> str:
@@ -50,6 +55,18 @@ def scratch(repository: Repository) -> Iterator[Repository]:
     repository.reset()
 
 
+def carried_out(scratch: Repository, text: str) -> subprocess.CompletedProcess[str]:
+    """A command of a page, once Pants sees what the page wrote before."""
+    line = ["bash", "-c", f"exec 2>&1; {text}"]
+    end = time.monotonic() + SEEN_SECONDS
+    while True:
+        result = run(line, scratch.root, {**scratch.environment(), **READER})
+        is_seen = not any(each in result.stdout for each in NOT_SEEN)
+        if is_seen or time.monotonic() > end:
+            return result
+        time.sleep(1)
+
+
 @pytest.mark.parametrize("page", FOLLOWED, ids=page_id)
 def test_a_page_is_followed_word_for_word(scratch: Repository, page: Path) -> None:
     for block in blocks(page):
@@ -59,8 +76,7 @@ def test_a_page_is_followed_word_for_word(scratch: Repository, page: Path) -> No
             scratch.write(block.title, block.text)
             continue
         for command in commands(page, block):
-            line = ["bash", "-c", f"exec 2>&1; {command.text}"]
-            result = run(line, scratch.root, {**scratch.environment(), **READER})
+            result = carried_out(scratch, command.text)
             where = f"{page}:{command.line}: {command.text}"
             assert (result.returncode != 0) is block.fails, f"{where}\n{result.stdout}"
             printed = differs(command.prints, result.stdout, scratch.root)
