@@ -104,6 +104,16 @@ def figure(value: float) -> str:
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def number_of(value: Any) -> float | None:
+    """A fact of a manifest as a number; None where it is none, or too long to be one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None  # an integer may be longer than a float can be
+
+
 def duration(seconds: float) -> str:
     """A time as people write it: ``75.0 s``, ``1:05 h``."""
     if seconds < 100:
@@ -162,9 +172,9 @@ def _own_cost(latest: Manifest | None) -> Cost | None:
     if latest is None:
         return None
     run = latest.run
-    seconds, nodes = _number(run.get("seconds")), _number(run.get("nodes"))
+    seconds, nodes = number_of(run.get("seconds")), number_of(run.get("nodes"))
     node_hours = None if seconds is None or nodes is None else seconds * nodes / 3600
-    cost = Cost(_number(run.get("gpu_hours")), seconds, node_hours)
+    cost = Cost(number_of(run.get("gpu_hours")), seconds, node_hours)
     return None if cost == Cost() else cost
 
 
@@ -172,8 +182,3 @@ def _plus(own: float | None, each: list[float | None], number: int) -> float | N
     """A figure and so many times the average of those that are known."""
     known = [value for value in each if value is not None]
     return (own or 0.0) + math.fsum(known) / len(known) * number if known else own
-
-
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number else None

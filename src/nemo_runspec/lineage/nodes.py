@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nemo_runspec.artifacts.metrics import last_values
+from nemo_runspec.costs.past import number_of
 from nemo_runspec.jobs import JobPaths
 from nemo_runspec.lineage.marks import Marks
 from nemo_runspec.lineage.model import Kind, LineageNode, Spent, State
@@ -106,10 +107,10 @@ def origin_key(manifest: Manifest, used: VersionId) -> str | None:
 def spent_of(manifest: Manifest) -> Spent:
     """What making a version took, as far as it is known."""
     run = manifest.run
-    nodes, gpus = _number(run.get("nodes")), _number(run.get("gpus"))
+    nodes, gpus = number_of(run.get("nodes")), number_of(run.get("gpus"))
     return Spent(
-        seconds=_number(run.get("seconds")),
-        gpu_hours=_number(run.get("gpu_hours")),
+        seconds=number_of(run.get("seconds")),
+        gpu_hours=number_of(run.get("gpu_hours")),
         nodes=None if nodes is None else int(nodes),
         gpus=None if gpus is None else int(gpus),
     )
@@ -123,21 +124,12 @@ def numbers(metadata: Mapping[str, Any]) -> dict[str, float]:
         path, here = waiting.pop(0)
         for key, value in here.items():
             name = f"{path}.{key}".lstrip(".")
-            number = _number(value)
+            number = number_of(value)
             if number is not None:
                 found[name] = number
             elif isinstance(value, Mapping):
                 waiting.append((name, value))
     return found
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None  # an integer may be longer than a float can be
 
 
 def _text(value: Any) -> str | None:

@@ -10,7 +10,7 @@ from nemo_runspec.artifacts import notes
 from nemo_runspec.artifacts.resolver import clear_artifact_cache
 from nemo_runspec.manifest_tracker import set_tracker
 from nemo_runspec.wandb_tracking.own_session import forget_session
-from tests.nemo_runspec.artifacts.processes import JOB_VARIABLES
+from tests.nemo_runspec.artifacts.processes import enter_repository
 from tests.nemo_runspec.store.conftest import s3
 
 __all__ = ["s3"]
@@ -19,12 +19,7 @@ __all__ = ["s3"]
 @pytest.fixture(autouse=True)
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A repository of its own for each test, and nothing left of other jobs."""
-    for name in JOB_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    root = tmp_path / "repository"
-    root.mkdir()
-    (root / "pants.toml").touch()
-    monkeypatch.chdir(root)
+    root = enter_repository(tmp_path, monkeypatch)
     _forget()
     yield root
     _forget()

@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
 
 JOB_VARIABLES = (
     "LOCAL_WORLD_SIZE",
@@ -28,6 +31,17 @@ JOB_VARIABLES = (
     "TORCHELASTIC_RUN_ID",
     "WORLD_SIZE",
 )
+
+
+def enter_repository(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a repository below a folder the working directory, with no variable of a job set."""
+    for name in JOB_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    root = folder / "repository"
+    root.mkdir()
+    (root / "pants.toml").touch()
+    monkeypatch.chdir(root)
+    return root
 
 
 def start(

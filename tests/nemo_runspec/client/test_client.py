@@ -16,19 +16,14 @@ from nemo_runspec.client import ClientError, NamedArtifact, Version, html
 from nemo_runspec.exceptions import ArtifactNotFoundError, ArtifactVersionNotFoundError
 from nemo_runspec.manifest_tracker import ManifestTracker
 from nemo_runspec.store import ArtifactRevokedError, Store, VersionDraft, open_store
-from tests.nemo_runspec.artifacts.processes import JOB_VARIABLES, output, start
+from tests.nemo_runspec.artifacts.processes import enter_repository, output, start
 
 NASTY = "<script>alert('x')</script>"
 
 
 @pytest.fixture(autouse=True)
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in JOB_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    root = tmp_path / "repository"
-    root.mkdir()
-    (root / "pants.toml").touch()
-    monkeypatch.chdir(root)
+    root = enter_repository(tmp_path, monkeypatch)
     _forget()
     yield root
     _forget()
